@@ -1,0 +1,25 @@
+# Every library that is not ours, in one place. `./dev` installs them; their versions are pinned in cmake/packages/.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(tl-expected REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(JPEG REQUIRED)
+find_package(PNG REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(prometheus-cpp CONFIG REQUIRED)
+find_path(VERGE_STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb REQUIRED)
+
+# OpenCV's parts by name: opencv4.pc and OpenCVConfig.cmake come only with the full package and its 400 dependencies.
+find_path(VERGE_OPENCV_INCLUDE_DIR opencv2/core.hpp PATH_SUFFIXES opencv4 REQUIRED)
+foreach(part core imgproc videoio)
+  find_library(VERGE_OPENCV_${part} opencv_${part} REQUIRED)
+  add_library(opencv_${part} INTERFACE IMPORTED)
+  target_link_libraries(opencv_${part} INTERFACE "${VERGE_OPENCV_${part}}")
+  target_include_directories(opencv_${part} SYSTEM INTERFACE "${VERGE_OPENCV_INCLUDE_DIR}")
+endforeach()
+
+include(VergeEngines OPTIONAL)

@@ -1,0 +1,17 @@
+# verge_generate_types(<out-var> <schema.json>…): C++ types and checked readers, made from schemas/.
+function(verge_generate_types out)
+  set(generated)
+  foreach(schema IN LISTS ARGN)
+    get_filename_component(name "${schema}" NAME)
+    string(REPLACE ".schema.json" "" name "${name}")
+    set(base "${CMAKE_CURRENT_BINARY_DIR}/generated/verge/wire/${name}")
+    file(MAKE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/generated/verge/wire")
+    add_custom_command(
+      OUTPUT "${base}.hpp" "${base}.cpp"
+      COMMAND "${VERGE_PYTHON}" "${CMAKE_SOURCE_DIR}/schemas/generate_cpp.py" "${schema}" "${base}"
+      DEPENDS "${schema}" "${CMAKE_SOURCE_DIR}/schemas/generate_cpp.py"
+      COMMENT "Types from ${name}.schema.json" VERBATIM)
+    list(APPEND generated "${base}.cpp" "${base}.hpp")
+  endforeach()
+  set(${out} ${generated} PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,118 @@
+// Engine: plug-ins behind the C ABI, as C++ objects.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "verge/base/error.hpp"
+#include "verge/processing/tensor.hpp"
+
+namespace verge::processing {
+
+/// Smallest arithmetic an engine may use for float tensors.
+enum class Precision : std::uint8_t { f32, bf16, f16, automatic };
+
+/// How to load a model.
+struct SessionOptions {
+  std::string format;               ///< "onnx", "tflite", …
+  unsigned threads = 0;             ///< Threads of one inference; 0: the engine's default.
+  unsigned max_requests = 1;        ///< Requests that will run at the same time.
+  Precision precision = Precision::f32;
+  std::filesystem::path cache_directory;  ///< Empty: nothing compiled is kept.
+  std::string device;               ///< Empty: CPU.
+  std::string delegate;             ///< Empty: the engine's default.
+  std::vector<std::pair<std::string, std::string>> options;
+};
+
+class Session;
+
+/// Buffers of one run. Used by one thread at a time. Keeps its session alive.
+class Request {
+ public:
+  Request(Request&&) noexcept;
+  Request& operator=(Request&&) noexcept;
+  ~Request();
+
+  /// Engine-owned input memory to write into; valid until set_input_shape() or the end of the request.
+  [[nodiscard]] const TensorView& input(std::size_t index) const;
+  /// Content of an output, valid from the end of run() to the next run().
+  [[nodiscard]] const TensorView& output(std::size_t index) const;
+  [[nodiscard]] std::span<const TensorView> outputs() const;
+
+  /// Gives a variable input its shape. Errors: invalid_argument, unimplemented.
+  Result<void> set_input_shape(std::size_t index, std::span<const std::int64_t> shape);
+  /// Runs the model and waits. Allocates nothing itself.
+  Result<void> run();
+
+ private:
+  friend class Session;
+  struct State;
+  explicit Request(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// A loaded model in an engine. Thread-safe: several threads may each run their own request.
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  [[nodiscard]] std::span<const TensorSpec> inputs() const;
+  [[nodiscard]] std::span<const TensorSpec> outputs() const;
+  [[nodiscard]] std::string_view engine() const;
+  [[nodiscard]] std::string_view engine_version() const;
+
+  Result<Request> create_request();
+
+ private:
+  friend class EngineCatalogue;
+  friend class Request;
+  struct State;
+  explicit Session(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// What an engine is and reads.
+struct EngineInfo {
+  std::string name;
+  std::string version;
+  std::vector<std::string> formats;
+  std::filesystem::path library;
+};
+
+/// The engines of this machine: "libverge_engine_<name>.so" in one folder, each loaded (RTLD_LOCAL) on first use.
+/// Thread-safe. Never unloads a library.
+class EngineCatalogue {
+ public:
+  /// `folder`: where the plug-ins are; default_engine_folder() for the ones built or installed with this program.
+  explicit EngineCatalogue(std::filesystem::path folder);
+  ~EngineCatalogue();
+  EngineCatalogue(const EngineCatalogue&) = delete;
+  EngineCatalogue& operator=(const EngineCatalogue&) = delete;
+
+  /// Names of the plug-ins in the folder, sorted; loads none.
+  [[nodiscard]] std::vector<std::string> names() const;
+  /// Loads the plug-in and asks it. Errors: not_found (VRG-ENG-001, names those that are there), failed_precondition
+  /// (wrong ABI version), unavailable (does not load).
+  Result<EngineInfo> info(std::string_view name);
+  /// Loads a model in the named engine. Errors: as info(), and the engine's own, with the model's path in front.
+  Result<std::shared_ptr<Session>> load(std::string_view engine, const std::filesystem::path& model,
+                                        const SessionOptions& options);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// $VERGE_ENGINE_PATH when set; else "engines" beside the library or program ("../lib/verge/engines" when installed).
+[[nodiscard]] std::filesystem::path default_engine_folder();
+
+}  // namespace verge::processing

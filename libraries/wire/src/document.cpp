@@ -1,0 +1,448 @@
+#include "verge/wire/document.hpp"
+
+#include <charconv>
+#include <iterator>
+#include <set>
+#include <sstream>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/parser.h>
+
+#include "verge/base/file.hpp"
+
+namespace verge::wire {
+namespace {
+
+/// Stops a parser from inside its callbacks; never leaves this file.
+struct Refusal {
+  std::string_view id;
+  std::string message;
+  int line;
+};
+
+Error refusal(std::string_view origin, std::string_view id, int line, std::string_view message) {
+  return Error(ErrorCode::invalid_argument, id, fmt::format("{} line {}: {}", origin, line, message));
+}
+
+/// Builds a tree from the events that both parsers give.
+class TreeBuilder {
+ public:
+  void open(Node::Kind kind, int line) {
+    if (static_cast<int>(stack_.size()) >= kDocumentDepthLimit) {
+      throw Refusal{"VRG-DOC-008", fmt::format("nested deeper than {} levels", kDocumentDepthLimit), line};
+    }
+    Node node;
+    node.kind = kind;
+    node.line = line;
+    stack_.push_back(Frame{std::move(node), {}, false, {}});
+  }
+  void close() {
+    Node done = std::move(stack_.back().node);
+    stack_.pop_back();
+    put(std::move(done));
+  }
+  void key(std::string key, int line) {
+    Frame& frame = stack_.back();
+    if (!frame.keys.insert(key).second) {
+      throw Refusal{"VRG-DOC-007", fmt::format("the key '{}' stands twice in one map", key), line};
+    }
+    frame.key = std::move(key);
+    frame.has_key = true;
+  }
+  [[nodiscard]] bool wants_key() const {
+    return !stack_.empty() && stack_.back().node.kind == Node::Kind::map && !stack_.back().has_key;
+  }
+  void scalar(Node::Kind kind, std::string text, int line) {
+    Node node;
+    node.kind = kind;
+    node.text = std::move(text);
+    node.line = line;
+    put(std::move(node));
+  }
+  [[nodiscard]] Node take() { return std::move(root_); }
+
+ private:
+  struct Frame {
+    Node node;
+    std::string key;
+    bool has_key;
+    std::set<std::string> keys;
+  };
+  void put(Node node) {
+    if (stack_.empty()) {
+      root_ = std::move(node);
+      return;
+    }
+    Frame& frame = stack_.back();
+    if (frame.node.kind == Node::Kind::map) {
+      frame.node.members.emplace_back(std::move(frame.key), std::move(node));
+      frame.has_key = false;
+    } else {
+      frame.node.items.push_back(std::move(node));
+    }
+  }
+  std::vector<Frame> stack_;
+  Node root_;
+};
+
+class YamlEvents final : public YAML::EventHandler {
+ public:
+  explicit YamlEvents(TreeBuilder& tree) : tree_(tree) {}
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    refuse_anchor(mark, anchor);
+    if (tree_.wants_key()) throw Refusal{"VRG-DOC-001", "a key is missing before ':'", line(mark)};
+    tree_.scalar(Node::Kind::null, {}, line(mark));
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    throw Refusal{"VRG-DOC-001", "aliases ('*name') are not supported; write the value out", line(mark)};
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    refuse_anchor(mark, anchor);
+    if (tree_.wants_key()) {
+      tree_.key(value, line(mark));
+      return;
+    }
+    const bool plain = tag == "?";
+    if (!plain && tag != "!") throw Refusal{"VRG-DOC-001", fmt::format("tags ('{}') are not supported", tag), line(mark)};
+    if (plain && (value == "null" || value == "~")) {
+      tree_.scalar(Node::Kind::null, {}, line(mark));
+    } else {
+      tree_.scalar(plain ? Node::Kind::plain : Node::Kind::quoted, value, line(mark));
+    }
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    open(Node::Kind::list, mark, anchor);
+  }
+  void OnSequenceEnd() override { tree_.close(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    open(Node::Kind::map, mark, anchor);
+  }
+  void OnMapEnd() override { tree_.close(); }
+
+ private:
+  static int line(const YAML::Mark& mark) { return mark.line + 1; }
+  static void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
+    if (anchor != YAML::NullAnchor) throw Refusal{"VRG-DOC-001", "anchors ('&name') are not supported", line(mark)};
+  }
+  void open(Node::Kind kind, const YAML::Mark& mark, YAML::anchor_t anchor) {
+    refuse_anchor(mark, anchor);
+    if (tree_.wants_key()) throw Refusal{"VRG-DOC-001", "a key must be a text", line(mark)};
+    tree_.open(kind, line(mark));
+  }
+  TreeBuilder& tree_;
+};
+
+/// Characters of a text that count the lines they pass, since nlohmann's SAX events carry no position.
+class LineCountingIterator {
+ public:
+  using iterator_category = std::forward_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+  LineCountingIterator() = default;
+  LineCountingIterator(const char* at, int* line) : at_(at), line_(line) {}
+  reference operator*() const { return *at_; }
+  LineCountingIterator& operator++() {
+    if (*at_ == '\n') ++*line_;
+    ++at_;
+    return *this;
+  }
+  LineCountingIterator operator++(int) {
+    auto old = *this;
+    ++*this;
+    return old;
+  }
+  bool operator==(const LineCountingIterator& other) const { return at_ == other.at_; }
+
+ private:
+  const char* at_ = nullptr;
+  int* line_ = nullptr;
+};
+
+class JsonEvents {
+ public:
+  JsonEvents(TreeBuilder& tree, const int& line) : tree_(tree), line_(line) {}
+  bool null() { return scalar(Node::Kind::null, {}); }
+  bool boolean(bool value) { return scalar(Node::Kind::plain, value ? "true" : "false"); }
+  bool number_integer(std::int64_t value) { return scalar(Node::Kind::plain, std::to_string(value)); }
+  bool number_unsigned(std::uint64_t value) { return scalar(Node::Kind::plain, std::to_string(value)); }
+  bool number_float(double, const std::string& text) { return scalar(Node::Kind::plain, text); }
+  bool string(std::string& value) { return scalar(Node::Kind::quoted, value); }
+  bool binary(nlohmann::json::binary_t&) { return false; }
+  bool start_object(std::size_t) {
+    tree_.open(Node::Kind::map, line_);
+    return true;
+  }
+  bool key(std::string& value) {
+    tree_.key(value, line_);
+    return true;
+  }
+  bool end_object() {
+    tree_.close();
+    return true;
+  }
+  bool start_array(std::size_t) {
+    tree_.open(Node::Kind::list, line_);
+    return true;
+  }
+  bool end_array() {
+    tree_.close();
+    return true;
+  }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) {
+    std::string_view what = error.what();
+    // "[json.exception.parse_error.101] parse error at line 3, column 5: syntax error while …" → from "syntax error".
+    if (const auto at = what.find(": "); at != std::string_view::npos) what.remove_prefix(at + 2);
+    throw Refusal{"VRG-DOC-001", "not valid JSON: " + std::string(what), line_};
+  }
+
+ private:
+  bool scalar(Node::Kind kind, std::string text) {
+    tree_.scalar(kind, std::move(text), line_);
+    return true;
+  }
+  TreeBuilder& tree_;
+  const int& line_;
+};
+
+Result<void> check_size(std::string_view text, std::string_view origin) {
+  if (text.size() <= kDocumentLimitBytes) return {};
+  return Error(ErrorCode::resource_exhausted, "VRG-BAS-003",
+               fmt::format("'{}' is too large: expected at most {} bytes, got {}", origin, kDocumentLimitBytes, text.size()));
+}
+
+nlohmann::ordered_json to_json(const Node& node) {
+  switch (node.kind) {
+    case Node::Kind::null: return nullptr;
+    case Node::Kind::quoted: return node.text;
+    case Node::Kind::plain: {
+      auto parsed = nlohmann::ordered_json::parse(node.text, nullptr, false);
+      return parsed.is_discarded() ? nlohmann::ordered_json(node.text) : parsed;
+    }
+    case Node::Kind::list: {
+      auto list = nlohmann::ordered_json::array();
+      for (const auto& item : node.items) list.push_back(to_json(item));
+      return list;
+    }
+    case Node::Kind::map: {
+      auto map = nlohmann::ordered_json::object();
+      for (const auto& [key, value] : node.members) map[key] = to_json(value);
+      return map;
+    }
+  }
+  return nullptr;
+}
+
+bool has_only_scalars(const Node& node) {
+  for (const auto& item : node.items) {
+    if (item.kind == Node::Kind::list || item.kind == Node::Kind::map) return false;
+  }
+  for (const auto& [key, value] : node.members) {
+    if (value.kind == Node::Kind::map || (value.kind == Node::Kind::list && !has_only_scalars(value))) return false;
+  }
+  return true;
+}
+
+std::string json_scalar(const Node& node) {
+  return to_json(node).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void write_json_indented(std::string& out, const Node& node, int indent) {
+  if (node.kind != Node::Kind::map && (node.kind != Node::Kind::list || has_only_scalars(node))) {
+    if (node.kind != Node::Kind::list) {
+      out += json_scalar(node);
+      return;
+    }
+    out += '[';
+    for (std::size_t i = 0; i < node.items.size(); ++i) out += (i == 0 ? "" : ", ") + json_scalar(node.items[i]);
+    out += ']';
+    return;
+  }
+  const bool map = node.kind == Node::Kind::map;
+  const std::string pad(static_cast<std::size_t>(indent) + 2, ' ');
+  out += map ? '{' : '[';
+  const std::size_t count = map ? node.members.size() : node.items.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    out += (i == 0 ? "\n" : ",\n") + pad;
+    if (map) out += json_scalar(Node::string(node.members[i].first)) + ": ";
+    write_json_indented(out, map ? node.members[i].second : node.items[i], indent + 2);
+  }
+  if (count > 0) out += "\n" + std::string(static_cast<std::size_t>(indent), ' ');
+  out += map ? '}' : ']';
+}
+
+/// JSON is YAML's flow style; only keys lose their quotes, since ours are plain words.
+std::string yaml_flow(const Node& node) {
+  if (node.kind == Node::Kind::map) {
+    std::string out = "{";
+    for (const auto& [key, value] : node.members) {
+      out += fmt::format("{}{}: {}", out.size() == 1 ? " " : ", ", key, yaml_flow(value));
+    }
+    return out + (out.size() == 1 ? "}" : " }");
+  }
+  if (node.kind == Node::Kind::list) {
+    std::string out = "[";
+    for (const auto& item : node.items) out += (out.size() == 1 ? "" : ", ") + yaml_flow(item);
+    return out + "]";
+  }
+  if (node.kind == Node::Kind::quoted) {
+    const bool bare = !node.text.empty() && node.text.find_first_not_of(
+                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./") == std::string::npos &&
+                      std::isalpha(static_cast<unsigned char>(node.text.front())) != 0;
+    if (bare && node.text != "true" && node.text != "false" && node.text != "null") return node.text;
+  }
+  return json_scalar(node);
+}
+
+void write_yaml_block(std::string& out, const Node& node, int indent) {
+  const std::string pad(static_cast<std::size_t>(indent), ' ');
+  for (const auto& [key, value] : node.members) {
+    out += pad + key + ":";
+    const bool block = !has_only_scalars(value) && (value.kind == Node::Kind::map || value.kind == Node::Kind::list);
+    if (block) {
+      out += '\n';
+      write_yaml_block(out, value, indent + 2);
+    } else {
+      out += " " + yaml_flow(value) + "\n";
+    }
+  }
+  for (const auto& item : node.items) {
+    if (item.kind == Node::Kind::map && item.members.size() == 1) {
+      out += fmt::format("{}- {}: {}\n", pad, item.members[0].first, yaml_flow(item.members[0].second));
+    } else {
+      out += fmt::format("{}- {}\n", pad, yaml_flow(item));
+    }
+  }
+}
+
+}  // namespace
+
+const Node* Node::find(std::string_view key) const noexcept {
+  for (const auto& [name, value] : members) {
+    if (name == key) return &value;
+  }
+  return nullptr;
+}
+
+Node Node::map() {
+  Node node;
+  node.kind = Kind::map;
+  return node;
+}
+Node Node::list() {
+  Node node;
+  node.kind = Kind::list;
+  return node;
+}
+Node Node::string(std::string_view value) {
+  Node node;
+  node.kind = Kind::quoted;
+  node.text = value;
+  return node;
+}
+Node Node::integer(std::int64_t value) {
+  Node node;
+  node.kind = Kind::plain;
+  node.text = std::to_string(value);
+  return node;
+}
+Node Node::number(double value) {
+  Node node;
+  node.kind = Kind::plain;
+  std::array<char, 64> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  node.text.assign(text.data(), end);
+  return node;
+}
+Node Node::boolean(bool value) {
+  Node node;
+  node.kind = Kind::plain;
+  node.text = value ? "true" : "false";
+  return node;
+}
+
+std::string_view Place::origin() const { return parent_ != nullptr ? parent_->origin() : origin_; }
+
+std::string Place::path() const {
+  if (parent_ == nullptr) return {};
+  std::string path = parent_->path();
+  if (key_.empty()) return path + fmt::format("[{}]", index_);
+  return path.empty() ? std::string(key_) : path + "." + std::string(key_);
+}
+
+std::string Place::text(int line) const {
+  std::string text(origin());
+  if (line > 0) text += fmt::format(" line {}", line);
+  const auto where = path();
+  return where.empty() ? text : text + ": '" + where + "'";
+}
+
+Result<Node> parse_yaml(std::string_view text, std::string_view origin) {
+  VERGE_TRY(check_size(text, origin));
+  TreeBuilder tree;
+  YamlEvents events(tree);
+  try {
+    std::istringstream stream{std::string(text)};
+    YAML::Parser parser(stream);
+    parser.HandleNextDocument(events);
+    TreeBuilder rest;
+    YamlEvents rest_events(rest);
+    if (parser.HandleNextDocument(rest_events)) {
+      return refusal(origin, "VRG-DOC-001", 1, "expected one YAML document, got several ('---')");
+    }
+    return tree.take();
+  } catch (const Refusal& refused) {
+    return refusal(origin, refused.id, refused.line, refused.message);
+  } catch (const YAML::Exception& error) {
+    return refusal(origin, "VRG-DOC-001", error.mark.line + 1, "not valid YAML: " + error.msg);
+  } catch (const std::exception& error) {
+    return refusal(origin, "VRG-DOC-001", 1, std::string("not valid YAML: ") + error.what());
+  }
+}
+
+Result<Node> parse_json(std::string_view text, std::string_view origin) {
+  VERGE_TRY(check_size(text, origin));
+  TreeBuilder tree;
+  int line = 1;
+  JsonEvents events(tree, line);
+  try {
+    nlohmann::json::sax_parse(LineCountingIterator(text.data(), &line),
+                              LineCountingIterator(text.data() + text.size(), &line), &events);
+    return tree.take();
+  } catch (const Refusal& refused) {
+    return refusal(origin, refused.id, refused.line, refused.message);
+  }
+}
+
+Result<Node> read_document(const std::filesystem::path& path, std::string_view origin) {
+  VERGE_ASSIGN(const auto text, read_text(path, kDocumentLimitBytes));
+  const std::string shown = origin.empty() ? path.string() : std::string(origin);
+  return path.extension() == ".json" ? parse_json(text, shown) : parse_yaml(text, shown);
+}
+
+std::string write_json(const Node& node) {
+  std::string out;
+  write_json_indented(out, node, 0);
+  return out + "\n";
+}
+
+std::string write_json_line(const Node& node) {
+  return to_json(node).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string write_yaml(const Node& node) {
+  std::string out;
+  write_yaml_block(out, node, 0);
+  return out;
+}
+
+}  // namespace verge::wire
