@@ -167,8 +167,8 @@ class Generator:
         out += ["}  // namespace verge::wire", ""]
         return "\n".join(out)
 
-    def reader(self, schema, node, place, target):
-        """Statements that read `node` into `target` (an lvalue)."""
+    def reader(self, schema, node, place, target, depth=0):
+        """Statements that read `node` into `target` (an lvalue); `depth` tells the names of nested lists apart."""
         name, definition = self.resolve(schema)
         kind = definition.get("type")
         if name and "enum" in definition:
@@ -198,12 +198,13 @@ class Generator:
         if kind == "array":
             low, high = definition.get("minItems", 0), definition.get("maxItems", 65536)
             element = self.cpp_type(definition["items"])
-            inner = self.reader(definition["items"], "item", "item_place", "element")
+            i, item, inner_place, value = (f"{n}{depth or ''}" for n in ("i", "item", "item_place", "element"))
+            inner = self.reader(definition["items"], item, inner_place, value, depth + 1)
             return [f"VERGE_TRY(check_list({node}, {place}, {low}, {high}));",
-                    f"for (std::size_t i = 0; i < {node}.items.size(); ++i) {{",
-                    f"  const Node& item = {node}.items[i];", f"  const Place item_place = {place}.at(i);",
-                    f"  {element} element{{}};"] + ["  " + line for line in inner] + [
-                    f"  {target}.push_back(std::move(element));", "}"]
+                    f"for (std::size_t {i} = 0; {i} < {node}.items.size(); ++{i}) {{",
+                    f"  const Node& {item} = {node}.items[{i}];", f"  const Place {inner_place} = {place}.at({i});",
+                    f"  {element} {value}{{}};"] + ["  " + line for line in inner] + [
+                    f"  {target}.push_back(std::move({value}));", "}"]
         if kind == "object":
             value = self.cpp_type(definition["additionalProperties"])
             inner = self.reader(definition["additionalProperties"], "item.second", "item_place", "element")
@@ -212,8 +213,9 @@ class Generator:
                     "  " + line for line in inner] + [f"  {target}.emplace(item.first, std::move(element));", "}"]
         fail(f"no reader for {schema}")
 
-    def writer(self, schema, source):
+    def writer(self, schema, source, depth=0):
         """Expression that makes a Node of `source`."""
+        item = f"item{depth or ''}"
         name, definition = self.resolve(schema)
         kind = definition.get("type")
         if name and "enum" in definition:
@@ -221,11 +223,11 @@ class Generator:
         if name and self.is_struct(definition):
             return f"to_node({source})"
         if kind == "array":
-            inner = self.writer(definition["items"], "item")
-            return f"Node::list_of({source}, [](const auto& item) {{ return {inner}; }})"
+            inner = self.writer(definition["items"], item, depth + 1)
+            return f"Node::list_of({source}, [](const auto& {item}) {{ return {inner}; }})"
         if kind == "object":
-            inner = self.writer(definition["additionalProperties"], "item")
-            return f"Node::map_of({source}, [](const auto& item) {{ return {inner}; }})"
+            inner = self.writer(definition["additionalProperties"], item, depth + 1)
+            return f"Node::map_of({source}, [](const auto& {item}) {{ return {inner}; }})"
         return {"string": f"Node::string({source})", "integer": f"Node::integer({source})",
                 "number": f"Node::number({source})", "boolean": f"Node::boolean({source})"}[kind]
 

@@ -212,6 +212,21 @@ inline void check_binding(const TensorDescription& declared, std::span<const std
   }
 }
 
+/// Shape with which a request begins: the declared one, a variable first dimension (the batch) being 1. Other variable
+/// dimensions stay -1: such an input has no memory until the host sets its shape.
+inline std::vector<std::int64_t> initial_shape(const TensorDescription& declared) {
+  std::vector<std::int64_t> shape = declared.shape;
+  if (!shape.empty() && shape.front() < 0) shape.front() = 1;
+  return shape;
+}
+
+/// Throws Failure(INVALID_ARGUMENT) when the input still has a variable dimension.
+inline void check_shape_is_set(const TensorDescription& declared, std::span<const std::int64_t> shape) {
+  if (!is_variable(shape)) return;
+  throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, "input '" + declared.name + "' has the variable shape " +
+                                                   shape_text(declared.shape) + ": set its shape first");
+}
+
 /// Throws Failure(UNSUPPORTED), naming the option, for one that is not among `known`.
 inline void check_options(const verge_engine_load& load, std::string_view engine,
                           std::initializer_list<std::string_view> known) {
@@ -223,6 +238,29 @@ inline void check_options(const verge_engine_load& load, std::string_view engine
     throw Failure(VERGE_ENGINE_UNSUPPORTED, "engine '" + std::string(engine) + "' has no option '" + std::string(key) +
                                                 "'; it has: " + (list.empty() ? "none" : list));
   }
+}
+
+/// Throws Failure(UNSUPPORTED) unless `format` is in the comma-separated list that the engine declares.
+inline void check_format(const verge_engine_load& load, std::string_view engine, std::string_view formats) {
+  if (load.format == nullptr || load.model_path == nullptr) {
+    throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, "model_path and format must be given");
+  }
+  const std::string list = "," + std::string(formats) + ",";
+  const std::string_view format = load.format;
+  if (!format.empty() && format.find(',') == std::string_view::npos &&
+      list.find("," + std::string(format) + ",") != std::string::npos) {
+    return;
+  }
+  throw Failure(VERGE_ENGINE_UNSUPPORTED, "engine '" + std::string(engine) + "' does not read the format '" +
+                                              std::string(format) + "'; it reads: " + std::string(formats));
+}
+
+/// Throws Failure(UNSUPPORTED) unless the device is the CPU (also when none is named).
+inline void check_device_is_cpu(const verge_engine_load& load, std::string_view engine) {
+  const std::string_view device = load.device == nullptr ? "" : load.device;
+  if (device.empty() || device == "CPU") return;
+  throw Failure(VERGE_ENGINE_UNSUPPORTED, "engine '" + std::string(engine) + "' runs on the device CPU only, not on '" +
+                                              std::string(device) + "'");
 }
 
 /// Value of an option, empty when it was not given.

@@ -1,0 +1,79 @@
+# The engines' own libraries, out of the wheels of the project's Python environment, and verge_engine().
+#
+#   verge_engine(<name> SOURCES <files…> [PRIVATE_LINKS <targets…>] [VENDOR_FOLDER <folder>])
+#
+# makes the plug-in libverge_engine_<name>.so (target engine_<name>) in VERGE_ENGINE_FOLDER. It exports
+# verge_engine_entry() and nothing else. In the build tree it finds its vendor's library in VENDOR_FOLDER, installed in
+# ../vendor beside its own folder, so that an installed tree needs no Python environment.
+#
+# An engine whose wheel is not there is left out, and the configure step says so.
+
+set(VERGE_ENGINE_FOLDER "${CMAKE_BINARY_DIR}/lib/verge/engines")
+set(VERGE_ENGINE_INSTALL_FOLDER "${CMAKE_INSTALL_LIBDIR}/verge/engines")
+set(VERGE_VENDOR_INSTALL_FOLDER "${CMAKE_INSTALL_LIBDIR}/verge/vendor")
+set(VERGE_LITERT_PINNED_VERSION 2.3.0)  # Its C functions change between versions: see engines/litert/src/litert_api.hpp.
+add_custom_target(engines COMMENT "Engine plug-ins")
+
+execute_process(
+  COMMAND "${VERGE_PYTHON}" -c "import sysconfig; print(sysconfig.get_paths()['platlib'])"
+  OUTPUT_VARIABLE verge_site_packages OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE verge_python_failed)
+if(verge_python_failed)
+  set(verge_site_packages "")
+  message(WARNING "No Python environment at VERGE_PYTHON (${VERGE_PYTHON}): only the engine 'fake' is built. "
+                  "Make the environment (./dev setup) and configure again.")
+endif()
+
+# OpenVINO: headers, libraries and a CMake package inside the wheel.
+if(verge_site_packages)
+  find_package(OpenVINO 2026.4 CONFIG PATHS "${verge_site_packages}/openvino/cmake" NO_DEFAULT_PATH QUIET
+               COMPONENTS Runtime)
+endif()
+if(OpenVINO_FOUND)
+  set(VERGE_OPENVINO_LIBRARIES "${verge_site_packages}/openvino/libs")
+  # Of the wheel's libraries those that run the formats we promise, on a CPU.
+  set(verge_openvino_installed)
+  foreach(part libopenvino.so libopenvino_intel_cpu_plugin.so libopenvino_ir_frontend.so libopenvino_onnx_frontend.so
+          libopenvino_tensorflow_frontend.so libopenvino_tensorflow_lite_frontend.so libopenvino_paddle_frontend.so
+          libtbb.so libtbbmalloc.so libtbbbind libhwloc.so)
+    file(GLOB found "${VERGE_OPENVINO_LIBRARIES}/${part}*")
+    list(APPEND verge_openvino_installed ${found})
+  endforeach()
+  install(FILES ${verge_openvino_installed} DESTINATION "${VERGE_VENDOR_INSTALL_FOLDER}" COMPONENT engine_openvino)
+  message(STATUS "Engine openvino: ${OpenVINO_VERSION}")
+else()
+  message(STATUS "Engine openvino: left out, no wheel 'openvino' 2026.4 in '${verge_site_packages}'")
+endif()
+
+# LiteRT: one library without headers or version function; the wheel's metadata say which it is.
+file(GLOB verge_litert_info "${verge_site_packages}/ai_edge_litert-${VERGE_LITERT_PINNED_VERSION}.dist-info")
+if(verge_site_packages AND verge_litert_info AND EXISTS "${verge_site_packages}/ai_edge_litert/libLiteRt.so")
+  set(VERGE_LITERT_VERSION "${VERGE_LITERT_PINNED_VERSION}")
+  set(VERGE_LITERT_FOLDER "${verge_site_packages}/ai_edge_litert")
+  set(VERGE_LITERT_LIBRARY "${VERGE_LITERT_FOLDER}/libLiteRt.so")
+  install(FILES "${VERGE_LITERT_LIBRARY}" DESTINATION "${VERGE_VENDOR_INSTALL_FOLDER}" COMPONENT engine_litert)
+  message(STATUS "Engine litert: ${VERGE_LITERT_VERSION}")
+else()
+  message(STATUS "Engine litert: left out, no wheel 'ai-edge-litert' ${VERGE_LITERT_PINNED_VERSION} "
+                 "in '${verge_site_packages}'")
+endif()
+
+function(verge_engine name)
+  cmake_parse_arguments(PARSE_ARGV 1 E "" "VENDOR_FOLDER" "SOURCES;PRIVATE_LINKS")
+  set(target engine_${name})
+  set(map "${CMAKE_SOURCE_DIR}/edge_application/engines/exports.map")
+  add_library(${target} MODULE ${E_SOURCES})
+  target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
+  target_link_libraries(${target} PRIVATE verge_flags Verge::engine_plugin ${E_PRIVATE_LINKS})
+  target_link_options(${target} PRIVATE "LINKER:--version-script=${map}" "LINKER:--exclude-libs,ALL")
+  if(NOT VERGE_SANITIZERS)
+    target_link_options(${target} PRIVATE "LINKER:-z,defs")
+  endif()
+  set_target_properties(${target} PROPERTIES
+    OUTPUT_NAME verge_engine_${name}
+    LIBRARY_OUTPUT_DIRECTORY "${VERGE_ENGINE_FOLDER}"
+    LINK_DEPENDS "${map}"
+    BUILD_RPATH "${E_VENDOR_FOLDER}"
+    INSTALL_RPATH "$ORIGIN/../vendor")
+  install(TARGETS ${target} LIBRARY DESTINATION "${VERGE_ENGINE_INSTALL_FOLDER}" COMPONENT engine_${name})
+  add_dependencies(engines ${target})
+endfunction()

@@ -1,0 +1,56 @@
+// A run of a model in OpenVINO.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <openvino/runtime/compiled_model.hpp>
+#include <openvino/runtime/infer_request.hpp>
+
+#include "openvino_model.hpp"
+#include "verge/engines/background_run.hpp"
+
+namespace verge::engines::openvino {
+
+/// Compiled models of one session. The fixed one runs the first shapes, without the cost of shapes that may change; the
+/// variable one, made when a request first asks for other shapes, runs them all.
+class Compiled {
+ public:
+  virtual ~Compiled() = default;
+  virtual ov::CompiledModel& fixed() = 0;
+  virtual ov::CompiledModel& variable() = 0;
+  [[nodiscard]] virtual const ReadModel& description() const = 0;
+};
+
+class Request {
+ public:
+  explicit Request(Compiled& compiled);
+  ~Request();
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+
+  void set_input_shape(std::uint32_t index, std::span<const std::int64_t> shape);
+  void input(std::uint32_t index, verge_engine_tensor* out) const;
+  void output(std::uint32_t index, verge_engine_tensor* out);
+  void bind_input(std::uint32_t index, const verge_engine_tensor& tensor);
+  void bind_output(std::uint32_t index, const verge_engine_tensor& tensor);
+  void run();
+  void start(verge_engine_done done, void* user_data);
+  verge_engine_status wait(verge_engine_error* error);
+  void cancel();
+
+ private:
+  void use(ov::CompiledModel& model);
+  void check_ready() const;
+
+  Compiled& compiled_;
+  bool is_fixed_ = true;
+  ov::InferRequest request_;
+  std::vector<std::vector<std::int64_t>> shapes_;  ///< Of the inputs; with -1 where not yet set.
+  std::vector<ov::Tensor> inputs_;
+  std::vector<std::vector<std::int64_t>> output_shapes_;
+  AsyncState async_;
+};
+
+}  // namespace verge::engines::openvino

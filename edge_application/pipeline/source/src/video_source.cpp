@@ -1,0 +1,142 @@
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <dlfcn.h>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "verge/pipeline/source.hpp"
+#include "video_part.h"
+
+namespace verge::pipeline {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Message = std::array<char, 512>;
+
+std::filesystem::path part_path() {
+  constexpr std::string_view kName = "libverge_part_video.so";
+  if (const char* set = std::getenv("VERGE_PART_PATH"); set != nullptr) return std::filesystem::path(set) / kName;
+  std::error_code failed;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
+  const auto installed = program.parent_path().parent_path() / "lib" / "verge" / "parts" / kName;
+  if (std::filesystem::exists(installed, failed)) return installed;
+  return std::filesystem::path(VERGE_BUILD_PARTS_FOLDER) / kName;
+}
+
+Result<const verge_video_part*> load_part() {
+  const auto path = part_path();
+  void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    return Error(ErrorCode::unavailable, "VRG-SRC-002",
+                 fmt::format("videos and cameras need the video part, which does not load: {}; install it, or use "
+                             "pictures",
+                             ::dlerror()));
+  }
+  const auto entry = reinterpret_cast<verge_video_part_function>(::dlsym(library, "verge_video_part_entry"));
+  if (entry == nullptr || entry()->version != 1) {
+    return Error(ErrorCode::failed_precondition, "VRG-SRC-002",
+                 fmt::format("expected version 1 of the video part at '{}'; install the one of this program",
+                             path.string()));
+  }
+  return entry();
+}
+
+class VideoSource final : public Source {
+ public:
+  VideoSource(const verge_video_part* part, verge_video* video, std::string name, VideoOptions options)
+      : part_(part), video_(video), name_(std::move(name)), options_(options) {
+    const double rate = part_->frames_per_second(video_);
+    if (options_.paced && rate > 0) period_ = std::chrono::duration<double>(1.0 / rate);
+  }
+  ~VideoSource() override { part_->close(video_); }
+
+  Result<bool> next(Sample& sample, const std::stop_token& stop) override {
+    if (ended_ || stop.stop_requested()) return false;
+    if (!keep_pace(stop)) return false;
+    verge_video_frame frame{};
+    Message message{};
+    int got = part_->read(video_, &frame, message.data(), message.size());
+    if (got == 0 && options_.loop && index_ > 0 && part_->rewind(video_) == 1) {
+      got = part_->read(video_, &frame, message.data(), message.size());
+    }
+    if (got <= 0) {
+      ended_ = true;
+      if (got == 0) return false;
+      return Error(ErrorCode::data_loss, "VRG-SRC-003", fmt::format("'{}': {}", name_, message.data()));
+    }
+    sample.name = name_;
+    sample.index = index_++;
+    sample.encoded.clear();
+    sample.frame = {frame.data, frame.width, frame.height, frame.stride_bytes, processing::PixelFormat::bgr};
+    return true;
+  }
+  [[nodiscard]] bool ended() const noexcept override { return ended_; }
+  [[nodiscard]] std::int64_t dropped() const noexcept override { return dropped_; }
+
+ private:
+  /// Waits until the next frame is due, or passes over those that are overdue. False: stopped.
+  bool keep_pace(const std::stop_token& stop) {
+    if (period_.count() <= 0) return true;
+    if (index_ == 0) start_ = Clock::now();
+    const auto due = [this] { return start_ + std::chrono::duration_cast<Clock::duration>(period_ * index_); };
+    while (Clock::now() > due() + period_) {
+      if (part_->skip(video_) == 0) {
+        if (!options_.loop || part_->rewind(video_) != 1) break;
+        continue;
+      }
+      ++index_;
+      ++dropped_;
+    }
+    while (Clock::now() < due()) {
+      if (stop.stop_requested()) return false;
+      std::this_thread::sleep_for(std::min<Clock::duration>(due() - Clock::now(), std::chrono::milliseconds(50)));
+    }
+    return true;
+  }
+
+  const verge_video_part* part_;
+  verge_video* video_;
+  std::string name_;
+  VideoOptions options_;
+  std::chrono::duration<double> period_{0};
+  Clock::time_point start_;
+  std::int64_t index_ = 0;
+  std::int64_t dropped_ = 0;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Source>> video_source(const std::filesystem::path& file, const VideoOptions& options) {
+  std::error_code failed;
+  if (!std::filesystem::exists(file, failed)) {
+    return Error(ErrorCode::not_found, "VRG-SRC-001",
+                 fmt::format("expected a video at '{}', where there is nothing; check the path", file.string()));
+  }
+  VERGE_ASSIGN(const verge_video_part* part, load_part());
+  Message message{};
+  verge_video* video = part->open(file.c_str(), 0, 0, 0, message.data(), message.size());
+  if (video == nullptr) {
+    return Error(ErrorCode::invalid_argument, "VRG-SRC-003",
+                 fmt::format("cannot open the video '{}': {}; try it with another player", file.string(), message.data()));
+  }
+  return std::unique_ptr<Source>(std::make_unique<VideoSource>(part, video, file.filename().string(), options));
+}
+
+Result<std::unique_ptr<Source>> camera_source(int device, int width, int height) {
+  VERGE_ASSIGN(const verge_video_part* part, load_part());
+  Message message{};
+  verge_video* video = part->open(nullptr, device, width, height, message.data(), message.size());
+  if (video == nullptr) {
+    return Error(ErrorCode::unavailable, "VRG-SRC-003",
+                 fmt::format("cannot open camera {} (/dev/video{}): {}; check that it is plugged in and that you may "
+                             "read it (group 'video')",
+                             device, device, message.data()));
+  }
+  return std::unique_ptr<Source>(
+      std::make_unique<VideoSource>(part, video, fmt::format("camera{}", device), VideoOptions{}));
+}
+
+}  // namespace verge::pipeline

@@ -1,0 +1,46 @@
+/* The video part: decodes videos and cameras behind plain C, so that its libraries load only when they are needed. */
+#ifndef VERGE_PIPELINE_VIDEO_PART_H
+#define VERGE_PIPELINE_VIDEO_PART_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct verge_video verge_video;
+
+/* One frame: blue, green, red, 8 bits each; valid until the next call for the same video. */
+typedef struct verge_video_frame {
+  const uint8_t* data;
+  int width;
+  int height;
+  size_t stride_bytes;
+} verge_video_frame;
+
+typedef struct verge_video_part {
+  uint32_t version; /* 1 */
+  /* `path`: a video file; null: camera `device`, asked for width × height where these are above 0. Null on failure, with
+     a terminated text in `message`. */
+  verge_video* (*open)(const char* path, int device, int width, int height, char* message, size_t message_size);
+  void (*close)(verge_video* video);
+  double (*frames_per_second)(const verge_video* video); /* 0: unknown */
+  /* 1: a frame; 0: the end; -1: failed, with `message`. */
+  int (*read)(verge_video* video, verge_video_frame* frame, char* message, size_t message_size);
+  int (*skip)(verge_video* video);   /* 1: one frame passed without decoding; 0: the end */
+  int (*rewind)(verge_video* video); /* 1: at the start again */
+} verge_video_part;
+
+/* The one symbol of the part. */
+typedef const verge_video_part* (*verge_video_part_function)(void);
+#if defined(__GNUC__)
+__attribute__((visibility("default")))
+#endif
+const verge_video_part* verge_video_part_entry(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VERGE_PIPELINE_VIDEO_PART_H */

@@ -1,0 +1,130 @@
+// Loaded model: a model package in an engine, ready for workers.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "verge/base/error.hpp"
+#include "verge/package/model_package.hpp"
+#include "verge/processing/engine.hpp"
+#include "verge/processing/image_decoder.hpp"
+#include "verge/processing/postprocessor.hpp"
+#include "verge/processing/preprocessor.hpp"
+#include "verge/processing/tensor.hpp"
+
+namespace verge::processing {
+
+/// How to load a package.
+struct LoadOptions {
+  std::string engine;        ///< Empty: as the package says. "auto": the fastest correct one, measured.
+  unsigned threads = 0;      ///< Threads of one inference; 0: the engine's default.
+  unsigned max_workers = 1;  ///< Workers that will run at the same time.
+  std::filesystem::path state_directory;  ///< Keeps engine choices and compiled models; empty: nothing is kept.
+  ImageLimits image_limits;
+};
+
+/// One engine's result when several were measured.
+struct EngineTrial {
+  std::string engine;
+  std::string engine_version;
+  bool correct = false;
+  double median_ms = 0;
+  std::string reason;  ///< Why it is not used; empty for a correct one.
+};
+
+/// Which engine, and why.
+struct EngineChoice {
+  std::string engine;
+  std::vector<EngineTrial> trials;  ///< Empty when the engine was named, not measured.
+  bool remembered = false;          ///< Taken from the state directory.
+};
+
+/// Where the time of one sample went, in nanoseconds.
+struct StageTimes {
+  std::int64_t decode_ns = 0;
+  std::int64_t preprocess_ns = 0;
+  std::int64_t infer_ns = 0;
+  std::int64_t postprocess_ns = 0;
+  [[nodiscard]] std::int64_t total_ns() const noexcept { return decode_ns + preprocess_ns + infer_ns + postprocess_ns; }
+};
+
+class LoadedModel;
+
+/// Runs samples through one model, one at a time. Keeps its memory: in steady state only the engine allocates.
+/// Used by one thread at a time; keeps its model alive.
+class Worker {
+ public:
+  Worker(Worker&&) noexcept;
+  Worker& operator=(Worker&&) noexcept;
+  ~Worker();
+
+  /// A picture as a file's bytes (JPEG, PNG, BMP). The prediction is valid until the next call.
+  /// Errors: those of ImageDecoder and Preprocessor; failed_precondition (VRG-MDL-004) when the model takes no pictures.
+  Result<const Prediction*> predict_encoded(std::span<const std::byte> content);
+  /// A picture in memory, for example a frame of a video.
+  Result<const Prediction*> predict_image(const ImageView& image);
+  /// Raw values, as Preprocessor::run_values() takes them. VRG-MDL-004 when the model takes pictures.
+  Result<const Prediction*> predict_values(std::span<const std::byte> raw);
+  /// The input tensors as raw bytes, one for each input, past the preprocessing. Errors: invalid_argument (VRG-MDL-005).
+  Result<const Prediction*> predict_tensors(std::span<const std::vector<std::byte>> inputs);
+
+  /// For callers that fill the tensors themselves: input tensor in the package's order, of this shape (checked against
+  /// the model's). Errors: invalid_argument (VRG-MDL-005) with the shape that is expected.
+  Result<TensorView> input(std::size_t index, std::span<const std::int64_t> shape);
+  /// Runs the model on what the inputs hold; outputs in the package's order, valid until the next run.
+  Result<std::span<const TensorView>> infer();
+
+  /// Outputs of the last run, in the package's order; valid until the next.
+  [[nodiscard]] std::span<const TensorView> last_outputs() const noexcept;
+  [[nodiscard]] const StageTimes& times() const noexcept;
+  [[nodiscard]] const Postprocessor& postprocessor() const noexcept;
+  [[nodiscard]] const LoadedModel& model() const noexcept;
+
+ private:
+  friend class LoadedModel;
+  struct State;
+  explicit Worker(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// A package in an engine. Thread-safe; immutable after load().
+class LoadedModel : public std::enable_shared_from_this<LoadedModel> {
+ public:
+  /// Chooses the engine, loads the model, and checks it against metadata.json. Errors, each with the package's name in
+  /// front: the engine's; failed_precondition (VRG-MDL-001 no engine is correct; 002 metadata.json does not fit the
+  /// model); those of Preprocessor and Postprocessor.
+  static Result<std::shared_ptr<LoadedModel>> load(package::ModelPackage package, EngineCatalogue& engines,
+                                                   const LoadOptions& options);
+  ~LoadedModel();
+  LoadedModel(const LoadedModel&) = delete;
+  LoadedModel& operator=(const LoadedModel&) = delete;
+
+  Result<Worker> create_worker() const;
+
+  [[nodiscard]] const package::ModelPackage& package() const noexcept;
+  /// Tensors with the names of metadata.json, in its order.
+  [[nodiscard]] std::span<const TensorSpec> inputs() const noexcept;
+  [[nodiscard]] std::span<const TensorSpec> outputs() const noexcept;
+  [[nodiscard]] const EngineChoice& choice() const noexcept;
+  [[nodiscard]] std::string_view engine_version() const noexcept;
+  [[nodiscard]] bool takes_image() const noexcept;
+
+ private:
+  friend class Worker;
+  struct State;
+  explicit LoadedModel(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// The tensors that metadata.json declares.
+[[nodiscard]] std::vector<TensorSpec> declared_tensors(std::span<const wire::Tensor> tensors);
+/// Compiles the package's processing against its own metadata, without an engine: what is wrong in a definition is found
+/// when the package is made.
+Result<void> check_processing(const package::ModelPackage& package);
+
+}  // namespace verge::processing

@@ -1,0 +1,28 @@
+// What a loaded model holds; shared by its workers.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "verge/processing/loaded_model.hpp"
+
+namespace verge::processing {
+
+struct LoadedModel::State {
+  package::ModelPackage package;
+  std::shared_ptr<Session> session;
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+  std::vector<std::size_t> engine_inputs;   ///< Engine's number of the package's input i.
+  std::vector<std::size_t> engine_outputs;  ///< The same for outputs.
+  EngineChoice choice;
+  ImageLimits image_limits;
+  bool takes_image = false;
+};
+
+/// Measures every engine that reads the package, or takes what was measured before.
+Result<EngineChoice> choose_engine(const package::ModelPackage& package, EngineCatalogue& engines,
+                                   const LoadOptions& options);
+
+}  // namespace verge::processing

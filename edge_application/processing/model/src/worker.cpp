@@ -1,0 +1,195 @@
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "model_state.hpp"
+
+namespace verge::processing {
+namespace {
+
+/// Nanoseconds since the last lap.
+class Stopwatch {
+ public:
+  std::int64_t lap() noexcept {
+    const auto now = std::chrono::steady_clock::now();
+    const auto passed = now - last_;
+    last_ = now;
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+struct Worker::State {
+  std::shared_ptr<const LoadedModel> model;
+  const LoadedModel::State* loaded;
+  Request request;
+  ImageDecoder decoder;
+  Preprocessor preprocessor;
+  Postprocessor postprocessor;
+  Image image;
+  std::vector<TensorView> outputs;
+  Prediction prediction;
+  StageTimes times;
+
+  Result<void> collect_outputs() {
+    for (std::size_t i = 0; i < outputs.size(); ++i) outputs[i] = request.output(loaded->engine_outputs[i]);
+    return {};
+  }
+  TensorView image_input() const { return request.input(loaded->engine_inputs.front()); }
+
+  /// Infers what the input holds and postprocesses it.
+  Result<const Prediction*> finish(const Placement& placement, Stopwatch& watch) {
+    VERGE_TRY(request.run());
+    VERGE_TRY(collect_outputs());
+    times.infer_ns = watch.lap();
+    VERGE_TRY(postprocessor.run(outputs, placement, prediction));
+    times.postprocess_ns = watch.lap();
+    return &prediction;
+  }
+  Result<const Prediction*> predict(const ImageView& picture, ImageSize source, Stopwatch& watch) {
+    VERGE_ASSIGN(const Placement placement, preprocessor.run(picture, source, image_input()));
+    times.preprocess_ns = watch.lap();
+    return finish(placement, watch);
+  }
+  /// A tensor has no source picture: predictions are in the model's own pixels.
+  Placement whole_input() const {
+    Placement placement;
+    const auto shape = image_input().shape;
+    if (!preprocessor.takes_image() || shape.size() != 4) return placement;
+    const auto& steps = loaded->package.preprocessing.steps;
+    const bool channels_first = std::any_of(steps.begin(), steps.end(), [](const wire::PreprocessStep& step) {
+      return step.layout == wire::TensorLayout::nchw;
+    });
+    placement.model_height = static_cast<int>(shape[channels_first ? 2 : 1]);
+    placement.model_width = static_cast<int>(shape[channels_first ? 3 : 2]);
+    placement.source_width = placement.content_x1 = placement.model_width;
+    placement.source_height = placement.content_y1 = placement.model_height;
+    return placement;
+  }
+  Result<void> check_sample(bool wants_image) const {
+    if (preprocessor.takes_image() == wants_image) return {};
+    return Error(ErrorCode::failed_precondition, "VRG-MDL-004",
+                 fmt::format("model '{}' takes {}; got {}", loaded->package.metadata.name,
+                             wants_image ? "tensors ('sample: tensor')" : "pictures ('sample: image')",
+                             wants_image ? "a picture" : "raw values"));
+  }
+};
+
+Worker::Worker(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Worker::Worker(Worker&&) noexcept = default;
+Worker& Worker::operator=(Worker&&) noexcept = default;
+Worker::~Worker() = default;
+
+Result<Worker> LoadedModel::create_worker() const {
+  const State& loaded = *state_;
+  VERGE_ASSIGN(Request request, loaded.session->create_request());
+  VERGE_ASSIGN(auto preprocessor,
+               Preprocessor::compile(loaded.package.preprocessing, package::kPreprocessingFile, loaded.inputs.front()));
+  VERGE_ASSIGN(auto postprocessor,
+               Postprocessor::compile(loaded.package.postprocessing, package::kPostprocessingFile,
+                                      loaded.package.labels, loaded.inputs.front(), loaded.outputs));
+  bool variable = false;
+  for (const auto dimension : loaded.session->inputs()[loaded.engine_inputs.front()].shape) variable |= dimension < 0;
+  bool known = true;
+  for (const auto dimension : preprocessor.input_shape()) known = known && dimension >= 0;
+  if (variable && known && loaded.inputs.size() == 1) {
+    VERGE_TRY(request.set_input_shape(loaded.engine_inputs.front(), preprocessor.input_shape()));
+  }
+  auto state = std::unique_ptr<Worker::State>(
+      new Worker::State{shared_from_this(), &loaded, std::move(request), ImageDecoder(loaded.image_limits),
+                        std::move(preprocessor), std::move(postprocessor), {}, {}, {}, {}});
+  state->outputs.resize(loaded.outputs.size());
+  return Worker(std::move(state));
+}
+
+Result<const Prediction*> Worker::predict_encoded(std::span<const std::byte> content) {
+  State& s = *state_;
+  VERGE_TRY(s.check_sample(true));
+  Stopwatch watch;
+  s.times = {};
+  VERGE_ASSIGN(const ImageSize source,
+               s.decoder.decode(content, s.preprocessor.colour(), s.image, s.preprocessor.scale_hint()));
+  s.times.decode_ns = watch.lap();
+  return s.predict(s.image.view(), source, watch);
+}
+
+Result<const Prediction*> Worker::predict_image(const ImageView& image) {
+  State& s = *state_;
+  VERGE_TRY(s.check_sample(true));
+  Stopwatch watch;
+  s.times = {};
+  return s.predict(image, {image.width, image.height}, watch);
+}
+
+Result<const Prediction*> Worker::predict_values(std::span<const std::byte> raw) {
+  State& s = *state_;
+  VERGE_TRY(s.check_sample(false));
+  Stopwatch watch;
+  s.times = {};
+  VERGE_TRY(s.preprocessor.run_values(raw, s.image_input()));
+  s.times.preprocess_ns = watch.lap();
+  return s.finish({}, watch);
+}
+
+Result<const Prediction*> Worker::predict_tensors(std::span<const std::vector<std::byte>> inputs) {
+  State& s = *state_;
+  Stopwatch watch;
+  s.times = {};
+  if (inputs.size() != s.loaded->inputs.size()) {
+    return Error(ErrorCode::invalid_argument, "VRG-MDL-005",
+                 fmt::format("expected {} input tensors, got {}", s.loaded->inputs.size(), inputs.size()));
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const TensorView& tensor = s.request.input(s.loaded->engine_inputs[i]);
+    if (tensor.size_bytes != inputs[i].size()) {
+      return Error(ErrorCode::invalid_argument, "VRG-MDL-005",
+                   fmt::format("expected {} bytes for input '{}' ({}), got {}", tensor.size_bytes,
+                               s.loaded->inputs[i].name, describe(s.loaded->inputs[i]), inputs[i].size()));
+    }
+    std::memcpy(tensor.data, inputs[i].data(), inputs[i].size());
+  }
+  s.times.preprocess_ns = watch.lap();
+  return s.finish(s.whole_input(), watch);
+}
+
+Result<TensorView> Worker::input(std::size_t index, std::span<const std::int64_t> shape) {
+  State& s = *state_;
+  const TensorSpec& spec = s.loaded->inputs[index];
+  bool fits = shape.size() == spec.shape.size();
+  for (std::size_t i = 0; fits && i < shape.size(); ++i) {
+    fits = spec.shape[i] < 0 ? shape[i] > 0 : shape[i] == spec.shape[i];
+  }
+  if (!fits) {
+    return Error(ErrorCode::invalid_argument, "VRG-MDL-005",
+                 fmt::format("expected input '{}' as {}, got the shape {}", spec.name, describe(spec), describe(shape)));
+  }
+  const std::size_t engine_index = s.loaded->engine_inputs[index];
+  const TensorView& current = s.request.input(engine_index);
+  if (!std::equal(shape.begin(), shape.end(), current.shape.begin(), current.shape.end())) {
+    VERGE_TRY(s.request.set_input_shape(engine_index, shape));
+  }
+  return s.request.input(engine_index);
+}
+
+Result<std::span<const TensorView>> Worker::infer() {
+  State& s = *state_;
+  Stopwatch watch;
+  s.times = {};
+  VERGE_TRY(s.request.run());
+  VERGE_TRY(s.collect_outputs());
+  s.times.infer_ns = watch.lap();
+  return std::span<const TensorView>(s.outputs);
+}
+
+std::span<const TensorView> Worker::last_outputs() const noexcept { return state_->outputs; }
+const StageTimes& Worker::times() const noexcept { return state_->times; }
+const Postprocessor& Worker::postprocessor() const noexcept { return state_->postprocessor; }
+const LoadedModel& Worker::model() const noexcept { return *state_->model; }
+
+}  // namespace verge::processing
