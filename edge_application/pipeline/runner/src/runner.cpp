@@ -8,8 +8,6 @@ Result<const processing::Prediction*> predict(processing::Worker& worker, const 
 }
 
 Counts run(Source& source, processing::WorkerPool& workers, Sink& sink, Observer& observer, const std::stop_token& stop) {
-  // A pipeline waits for its turn as long as it takes: it is its own back-pressure.
-  constexpr auto kPatience = std::chrono::milliseconds(200);
   Counts counts;
   Sample sample;
   while (!stop.stop_requested()) {
@@ -22,8 +20,7 @@ Counts run(Source& source, processing::WorkerPool& workers, Sink& sink, Observer
       continue;
     }
     if (!*more) break;
-    auto worker = workers.acquire(kPatience);
-    while (!worker && !stop.stop_requested()) worker = workers.acquire(kPatience);
+    auto worker = workers.acquire(stop);
     if (!worker) break;
     const auto prediction = predict(**worker, sample);
     if (!prediction) {

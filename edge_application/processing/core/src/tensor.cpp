@@ -44,12 +44,12 @@ bool visit_type(DataType type, Visitor&& visitor) {
 }
 
 template <typename T>
-T saturate(float value) {
+T saturate(double value) {
   if constexpr (std::is_floating_point_v<T>) {
     return static_cast<T>(value);
   } else {
     if (std::isnan(value)) return T{0};
-    const double rounded = std::nearbyint(static_cast<double>(value));
+    const double rounded = std::nearbyint(value);
     if (rounded <= static_cast<double>(std::numeric_limits<T>::min())) return std::numeric_limits<T>::min();
     if (rounded >= static_cast<double>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
     return static_cast<T>(rounded);
@@ -133,12 +133,14 @@ Result<void> store_values(std::span<const float> values, const std::optional<Qua
     using T = decltype(zero);
     const auto target = out.as<T>();
     if (quantisation && std::is_integral_v<T>) {
-      const auto zero_point = static_cast<float>(quantisation->zero_point);
+      // Rounded before the zero point is added: halves go to even values, not to even stored numbers.
+      const double zero_point = quantisation->zero_point;
       for (std::size_t i = 0; i < values.size(); ++i) {
-        target[i] = saturate<T>(values[i] / quantisation->scale + zero_point);
+        const double steps = static_cast<double>(values[i]) / static_cast<double>(quantisation->scale);
+        target[i] = saturate<T>(std::nearbyint(steps) + zero_point);
       }
     } else {
-      for (std::size_t i = 0; i < values.size(); ++i) target[i] = saturate<T>(values[i]);
+      for (std::size_t i = 0; i < values.size(); ++i) target[i] = saturate<T>(static_cast<double>(values[i]));
     }
   });
   if (!known) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "verge/engines/abi.h"
@@ -22,8 +23,14 @@ struct Session::State {
   ~State() {
     if (session != nullptr) api->session_destroy(session);
   }
+
   /// Asks the engine for its tensors. Errors: the engine's, internal (VRG-ENG-017) for an answer that makes no sense.
   Result<void> describe_tensors();
+
+ private:
+  using Describe = decltype(verge_engine_api::input_info);
+  Result<void> describe_side(std::string_view side, std::uint32_t count, Describe describe,
+                             std::vector<TensorSpec>& out) const;
 };
 
 }  // namespace verge::processing

@@ -86,11 +86,13 @@ Worker::Worker(Worker&&) noexcept = default;
 Worker& Worker::operator=(Worker&&) noexcept = default;
 Worker::~Worker() = default;
 
-Result<Worker> LoadedModel::create_worker() const {
+Result<Worker> LoadedModel::create_worker() const { return create_worker(state_->package.preprocessing); }
+
+Result<Worker> LoadedModel::create_worker(const wire::Preprocessing& preprocessing) const {
   const State& loaded = *state_;
   VERGE_ASSIGN(Request request, loaded.session->create_request());
   VERGE_ASSIGN(auto preprocessor,
-               Preprocessor::compile(loaded.package.preprocessing, package::kPreprocessingFile, loaded.inputs.front()));
+               Preprocessor::compile(preprocessing, package::kPreprocessingFile, loaded.inputs.front()));
   VERGE_ASSIGN(auto postprocessor,
                Postprocessor::compile(loaded.package.postprocessing, package::kPostprocessingFile,
                                       loaded.package.labels, loaded.inputs.front(), loaded.outputs));

@@ -39,6 +39,16 @@ Result<WorkerPool::Lease> WorkerPool::acquire(std::chrono::milliseconds timeout)
   return Lease(this, worker);
 }
 
+Result<WorkerPool::Lease> WorkerPool::acquire(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait(lock, stop, [this] { return !free_.empty(); })) {
+    return Error(ErrorCode::cancelled, "VRG-MDL-008", "stopped while waiting for a free worker");
+  }
+  Worker* worker = free_.back();
+  free_.pop_back();
+  return Lease(this, worker);
+}
+
 void WorkerPool::give_back(Worker* worker) noexcept {
   {
     const std::lock_guard lock(mutex_);

@@ -1,1 +1,100 @@
-// resampler
+#include "resampler.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "kernels.hpp"
+
+namespace verge::processing {
+
+void Resampler::plan(const ResampleRequest& request) {
+  request_ = request;
+  planned_ = true;
+  const auto take = [&](int in, int scaled, int first, int count, Taps& taps) {
+    make_taps(request.interpolation, request.antialias, in, scaled, first, count, taps);
+  };
+  take(request.in.width, request.scaled.width, request.x, request.wanted.width, x_);
+  take(request.in.height, request.scaled.height, request.y, request.wanted.height, y_);
+  // Where a side keeps its length every filter has the weight 1 at one pixel.
+  copies_x_ = request.in.width == request.scaled.width;
+  copies_y_ = request.in.height == request.scaled.height || request.interpolation == wire::Interpolation::nearest;
+  needed_rows_.clear();
+  slots_.clear();
+  for (std::size_t i = 0; i < y_.begin.size(); ++i) {
+    const std::int32_t first = copies_y_ && request.interpolation != wire::Interpolation::nearest
+                                   ? request.y + static_cast<std::int32_t>(i)
+                                   : y_.begin[i];
+    const std::int32_t end = copies_y_ ? first + 1 : first + y_.length[i];
+    for (std::int32_t y = first; y < end; ++y) {
+      if (needed_rows_.empty() || y > needed_rows_.back()) needed_rows_.push_back(y);
+    }
+    // Rows come in order, so that those of one target row stand together and end with the last one.
+    const auto behind = std::lower_bound(needed_rows_.begin(), needed_rows_.end(), first);
+    slots_.push_back(static_cast<std::int32_t>(behind - needed_rows_.begin()));
+  }
+  const std::size_t row_bytes =
+      static_cast<std::size_t>(request.wanted.width) * static_cast<std::size_t>(request.channels);
+  scaled_stride_bytes_ = (row_bytes + kOverreadBytes) / kOverreadBytes * kOverreadBytes + kOverreadBytes;
+  const std::size_t kept_rows = copies_x_ ? 0 : needed_rows_.size();
+  scaled_rows_.resize(std::max(scaled_rows_.size(), kept_rows * scaled_stride_bytes_));
+  row_.resize(std::max(row_.size(), scaled_stride_bytes_));
+}
+
+void Resampler::pass_x(const ImageView& image) {
+  const std::size_t row_bytes = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(request_.channels);
+  const std::size_t edge_stride = row_bytes + kOverreadBytes;
+  edge_rows_.resize(std::max(edge_rows_.size(), edge_stride * kRowsTogether));
+  for (std::size_t i = 0; i < needed_rows_.size(); i += kRowsTogether) {
+    const std::size_t count = std::min<std::size_t>(kRowsTogether, needed_rows_.size() - i);
+    std::array<const std::uint8_t*, kRowsTogether> in{};
+    std::array<std::uint8_t*, kRowsTogether> out{};
+    for (std::size_t r = 0; r < count; ++r) {
+      const int y = needed_rows_[i + r];
+      in[r] = image.row(y);
+      const std::size_t behind = static_cast<std::size_t>(image.height - 1 - y) * row_bytes;
+      if (behind < kOverreadBytes) {
+        std::uint8_t* copy = edge_rows_.data() + r * edge_stride;
+        std::memcpy(copy, in[r], row_bytes);
+        in[r] = copy;
+      }
+      out[r] = scaled_rows_.data() + (i + r) * scaled_stride_bytes_;
+    }
+    filter_rows(in.data(), out.data(), static_cast<int>(count), request_.channels, x_);
+  }
+}
+
+void Resampler::start(const ImageView& image, const ResampleRequest& request) {
+  if (!planned_ || !(request == request_)) plan(request);
+  image_ = image;
+  if (!copies_x_ && request.interpolation != wire::Interpolation::nearest) pass_x(image);
+}
+
+const std::uint8_t* Resampler::row(int y) {
+  const auto target = static_cast<std::size_t>(y);
+  const auto channels = static_cast<std::size_t>(request_.channels);
+  const std::size_t row_bytes = static_cast<std::size_t>(request_.wanted.width) * channels;
+  const std::int32_t first = needed_rows_[static_cast<std::size_t>(slots_[target])];
+  if (request_.interpolation == wire::Interpolation::nearest) {
+    const std::uint8_t* in = image_.row(first);
+    if (channels == 1) {
+      for (std::size_t x = 0; x < row_bytes; ++x) row_[x] = in[x_.begin[x]];
+    } else {
+      for (std::size_t x = 0; x < x_.begin.size(); ++x) {
+        std::memcpy(row_.data() + 3 * x, in + static_cast<std::ptrdiff_t>(x_.begin[x]) * 3, 3);
+      }
+    }
+    return row_.data();
+  }
+  const std::uint8_t* in = scaled_rows_.data() + static_cast<std::size_t>(slots_[target]) * scaled_stride_bytes_;
+  std::size_t stride_bytes = scaled_stride_bytes_;
+  if (copies_x_) {
+    in = image_.row(first) + static_cast<std::size_t>(request_.x) * channels;
+    stride_bytes = image_.stride_bytes;
+  }
+  if (copies_y_) return in;
+  filter_columns(in, stride_bytes, y_.at(y), y_.length[target], row_bytes, row_.data());
+  return row_.data();
+}
+
+}  // namespace verge::processing

@@ -40,7 +40,9 @@ class Request {
   Request& operator=(Request&&) noexcept;
   ~Request();
 
-  /// Engine-owned input memory to write into; valid until set_input_shape() or the end of the request.
+  /// Engine-owned input memory to write into; valid until set_input_shape() or the end of the request. Empty, with the
+  /// declared shape, while an input with a variable dimension waits for set_input_shape(). A variable first dimension
+  /// (the batch) begins as 1.
   [[nodiscard]] const TensorView& input(std::size_t index) const;
   /// Content of an output, valid from the end of run() to the next run().
   [[nodiscard]] const TensorView& output(std::size_t index) const;
@@ -103,7 +105,9 @@ class EngineCatalogue {
   /// Loads the plug-in and asks it. Errors: not_found (VRG-ENG-001, names those that are there), failed_precondition
   /// (wrong ABI version), unavailable (does not load).
   Result<EngineInfo> info(std::string_view name);
-  /// Loads a model in the named engine. Errors: as info(), and the engine's own, with the model's path in front.
+  /// Loads a model in the named engine. Errors: as info(); not_found (VRG-ENG-004, no such file), unimplemented
+  /// (VRG-ENG-005, not the engine's format); and the engine's own (VRG-ENG-010 to -016), the model's path in front:
+  /// invalid_argument, unimplemented, data_loss, unavailable, resource_exhausted, cancelled, internal.
   Result<std::shared_ptr<Session>> load(std::string_view engine, const std::filesystem::path& model,
                                         const SessionOptions& options);
 
@@ -112,7 +116,8 @@ class EngineCatalogue {
   std::unique_ptr<State> state_;
 };
 
-/// $VERGE_ENGINE_PATH when set; else "engines" beside the library or program ("../lib/verge/engines" when installed).
+/// $VERGE_ENGINE_PATH when set; else "../lib/verge/engines" beside the program, installed and in the build tree alike;
+/// else, for test programs, the build tree's.
 [[nodiscard]] std::filesystem::path default_engine_folder();
 
 }  // namespace verge::processing

@@ -105,6 +105,8 @@ class LoadedModel : public std::enable_shared_from_this<LoadedModel> {
   LoadedModel& operator=(const LoadedModel&) = delete;
 
   Result<Worker> create_worker() const;
+  /// A worker with another preprocessing than the package's, to try one out.
+  Result<Worker> create_worker(const wire::Preprocessing& preprocessing) const;
 
   [[nodiscard]] const package::ModelPackage& package() const noexcept;
   /// Tensors with the names of metadata.json, in its order.

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <vector>
 
 #include "verge/base/error.hpp"
@@ -42,6 +43,9 @@ class WorkerPool {
   /// Waits for a free worker. Errors: unavailable (VRG-MDL-006) when too many wait already, deadline_exceeded
   /// (VRG-MDL-007).
   Result<Lease> acquire(std::chrono::milliseconds timeout);
+  /// For a caller that is its own back-pressure, such as a pipeline: waits as long as it takes. Errors: cancelled
+  /// (VRG-MDL-008) once `stop` is requested.
+  Result<Lease> acquire(const std::stop_token& stop);
   [[nodiscard]] const LoadedModel& model() const noexcept { return *model_; }
 
  private:
@@ -52,7 +56,7 @@ class WorkerPool {
   std::shared_ptr<const LoadedModel> model_;
   std::vector<Worker> workers_;
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable_any changed_;
   std::vector<Worker*> free_;
   std::size_t waiting_ = 0;
   std::size_t max_waiting_;
