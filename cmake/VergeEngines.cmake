@@ -25,8 +25,11 @@ endif()
 
 # OpenVINO: headers, libraries and a CMake package inside the wheel.
 if(verge_site_packages)
+  # Its package adds a definition to every target of the project: only its own targets need it.
+  get_directory_property(verge_definitions COMPILE_DEFINITIONS)
   find_package(OpenVINO 2026.4 CONFIG PATHS "${verge_site_packages}/openvino/cmake" NO_DEFAULT_PATH QUIET
                COMPONENTS Runtime)
+  set_directory_properties(PROPERTIES COMPILE_DEFINITIONS "${verge_definitions}")
 endif()
 if(OpenVINO_FOUND)
   set(VERGE_OPENVINO_LIBRARIES "${verge_site_packages}/openvino/libs")
@@ -72,8 +75,10 @@ function(verge_engine name)
     OUTPUT_NAME verge_engine_${name}
     LIBRARY_OUTPUT_DIRECTORY "${VERGE_ENGINE_FOLDER}"
     LINK_DEPENDS "${map}"
-    BUILD_RPATH "${E_VENDOR_FOLDER}"
-    INSTALL_RPATH "$ORIGIN/../vendor")
+    INSTALL_RPATH "")
+  if(E_VENDOR_FOLDER)
+    set_target_properties(${target} PROPERTIES BUILD_RPATH "${E_VENDOR_FOLDER}" INSTALL_RPATH "$ORIGIN/../vendor")
+  endif()
   install(TARGETS ${target} LIBRARY DESTINATION "${VERGE_ENGINE_INSTALL_FOLDER}" COMPONENT engine_${name})
   add_dependencies(engines ${target})
 endfunction()

@@ -112,7 +112,7 @@ Result<void> write_blob(const std::filesystem::path& layout, std::string_view di
   return write_file(blob_path(layout, digest), std::string_view(content));
 }
 
-Result<void> copy_file(const std::filesystem::path& from, const std::filesystem::path& to) {
+Result<void> copy_blob(const std::filesystem::path& from, const std::filesystem::path& to) {
   std::error_code failed;
   std::filesystem::create_directories(to.parent_path(), failed);
   const auto temporary = to.parent_path() / ("." + to.filename().string() + ".part");
@@ -166,7 +166,7 @@ Result<void> write_layout(const ModelPackage& package, const std::filesystem::pa
   for (const auto& file : package.files) {
     const auto blob = blob_path(layout, file.digest);
     if (check_blob(layout, {file.digest, file.size_bytes})) continue;
-    VERGE_TRY(copy_file(package.root / file.path, blob));
+    VERGE_TRY(copy_blob(package.root / file.path, blob));
     VERGE_TRY(check_blob(layout, {file.digest, file.size_bytes}));
   }
   VERGE_TRY(write_blob(layout, manifest.config_digest, manifest.config_json));
@@ -240,7 +240,7 @@ Result<void> unpack_layout(const VerifiedLayout& verified, const std::filesystem
     VERGE_ASSIGN(const auto path, path_inside(folder, file.path));
     const auto blob = blob_path(layout, file.digest);
     if (!link) {
-      VERGE_TRY(copy_file(blob, path));
+      VERGE_TRY(copy_blob(blob, path));
       continue;
     }
     std::filesystem::create_directories(path.parent_path(), failed);

@@ -9,6 +9,7 @@ namespace verge::engines::fake {
 namespace {
 
 constexpr std::size_t kLimitBytes = std::size_t{64} << 10U;
+constexpr double kTensorLimitBytes = 1024.0 * 1024.0 * 1024.0;
 constexpr std::array<std::string_view, 13> kTypes{"BOOL",  "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16",
                                                   "INT32", "INT64", "FP16",   "FP32",   "FP64",   "BF16"};
 
@@ -63,7 +64,9 @@ TensorDescription read_tensor(std::istringstream& words, const Lines& lines) {
   tensor.shape = read_shape(shape, lines);
   std::vector<std::int64_t> known = tensor.shape;
   for (auto& dimension : known) dimension = std::max<std::int64_t>(dimension, 1);
-  if (tensor_size_bytes(tensor.datatype, known) > (std::size_t{1} << 30U)) lines.refuse("a tensor of more than 1 GiB");
+  double size_bytes = static_cast<double>(element_size_bytes(tensor.datatype));
+  for (const auto dimension : known) size_bytes *= static_cast<double>(dimension);
+  if (size_bytes > kTensorLimitBytes) lines.refuse("a tensor of more than 1 GiB");
   if (words >> tensor.scale) {
     tensor.is_quantised = true;
     if (!(words >> tensor.zero_point) || !(tensor.scale > 0.0F)) lines.refuse("expected a scale and a zero point");

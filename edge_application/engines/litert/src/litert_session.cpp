@@ -40,6 +40,7 @@ std::unique_ptr<Session> Session::create(const verge_engine_load& load) {
   check_format(load, "litert", kFormats);
   check_device_is_cpu(load, "litert");
   check_options(load, "litert", {});
+  static_cast<void>(functions());  // Before the model is judged: without the library nothing else matters.
   return std::make_unique<Session>(load);
 }
 

@@ -1,11 +1,13 @@
 #include "openvino_model.hpp"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <optional>
 #include <utility>
 
 #include <openvino/core/preprocess/pre_post_process.hpp>
+#include <openvino/frontend/manager.hpp>
 
 #include "verge/engines/tflite_file.hpp"
 
@@ -14,16 +16,23 @@ namespace {
 
 struct Format {
   std::string_view name;
-  std::vector<std::string_view> extensions;  ///< The front end is chosen by them.
+  std::vector<std::string_view> extensions;  ///< Front ends look at them too.
+  const char* front_end;                     ///< Null: OpenVINO's own format.
 };
 
 const std::array<Format, 5>& formats() {
-  static const std::array<Format, 5> kFormats{{{"onnx", {".onnx"}},
-                                               {"tensorflow", {".pb", ".pbtxt", ".meta"}},
-                                               {"tflite", {".tflite"}},
-                                               {"openvino", {".xml"}},
-                                               {"paddle", {".pdmodel", ".json"}}}};
+  static const std::array<Format, 5> kFormats{{{"onnx", {".onnx"}, "onnx"},
+                                               {"tensorflow", {".pb", ".pbtxt", ".meta"}, "tf"},
+                                               {"tflite", {".tflite"}, "tflite"},
+                                               {"openvino", {".xml"}, nullptr},
+                                               {"paddle", {".pdmodel", ".json"}, "paddle"}}};
   return kFormats;
+}
+
+const Format& format_named(std::string_view name) {
+  const auto found = std::find_if(formats().begin(), formats().end(), [&](const Format& f) { return f.name == name; });
+  if (found == formats().end()) throw Failure(VERGE_ENGINE_UNSUPPORTED, "unknown format");
+  return *found;
 }
 
 void check_path(const std::filesystem::path& path, std::string_view format) {
@@ -38,16 +47,32 @@ void check_path(const std::filesystem::path& path, std::string_view format) {
   if (std::filesystem::file_size(path, error) == 0) {
     throw Failure(VERGE_ENGINE_CORRUPT, "the file is damaged: it is empty; get it again");
   }
-  for (const Format& known : formats()) {
-    if (known.name != format) continue;
-    std::string list;
-    for (const std::string_view extension : known.extensions) {
-      if (path.extension() == extension) return;
-      list += (list.empty() ? "" : " or ") + std::string(extension);
-    }
-    throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, "a model of format '" + std::string(format) + "' must end in " + list +
-                                                     ", got '" + path.filename().string() + "'");
+  std::string list;
+  for (const std::string_view extension : format_named(format).extensions) {
+    if (path.extension() == extension) return;
+    list += (list.empty() ? "" : " or ") + std::string(extension);
   }
+  throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, "a model of format '" + std::string(format) + "' must end in " + list +
+                                                   ", got '" + path.filename().string() + "'");
+}
+
+/// The format's own front end. ov::Core::read_model() would ask every front end there is for a file that its own refuses,
+/// which loads them all and logs their complaints.
+std::shared_ptr<ov::Model> convert(ov::Core& core, const std::string& path, std::string_view format) {
+  const char* name = format_named(format).front_end;
+  if (name == nullptr) return core.read_model(path);
+  ov::frontend::FrontEndManager manager;
+  const ov::frontend::FrontEnd::Ptr front_end = manager.load_by_framework(name);
+  if (front_end == nullptr) {
+    throw Failure(VERGE_ENGINE_UNAVAILABLE, "OpenVINO's front end '" + std::string(name) + "' is not installed");
+  }
+  if (!front_end->supported(path)) {
+    throw Failure(VERGE_ENGINE_CORRUPT,
+                  "the file is damaged, or no model of format '" + std::string(format) + "'; get it again");
+  }
+  const ov::frontend::InputModel::Ptr input = front_end->load(path);
+  if (input == nullptr) throw Failure(VERGE_ENGINE_CORRUPT, "OpenVINO's front end gave no model");
+  return front_end->convert(input);
 }
 
 /// "what" without OpenVINO's source lines, which say nothing to whoever has the model.
@@ -138,7 +163,9 @@ ReadModel read_model(ov::Core& core, const std::string& path, std::string_view f
   const std::optional<TfliteModel> file = read_file(path, format);
   ReadModel read;
   try {
-    read.model = core.read_model(path);
+    read.model = convert(core, path, format);
+  } catch (const Failure&) {
+    throw;
   } catch (const std::exception& exception) {
     throw_unreadable(exception.what());
   }

@@ -35,43 +35,63 @@ void Request::use(ov::CompiledModel& model) {
     }
   });
   const ReadModel& description = compiled_.description();
-  inputs_.clear();
-  for (std::size_t i = 0; i < description.inputs.size(); ++i) {
-    ov::Tensor tensor = request_.get_input_tensor(i);
-    if (!is_variable(shapes_[i])) tensor.set_shape(shape_from(shapes_[i]));
-    inputs_.push_back(tensor);
+  inputs_.resize(description.inputs.size());
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    inputs_[i].allocate(description.inputs[i].datatype, shapes_[i]);
+    set_input(i);
   }
+  outputs_ = std::vector<HostBuffer>(description.outputs.size());
   output_shapes_.assign(description.outputs.size(), {});
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const ov::PartialShape shape = model.output(i).get_partial_shape();
+    if (shape.is_dynamic()) continue;
+    outputs_[i].allocate(description.outputs[i].datatype, shape_of(shape));
+    set_output(i);
+  }
+}
+
+void Request::set_input(std::size_t index) {
+  const HostBuffer& memory = inputs_[index];
+  if (memory.data() == nullptr) return;
+  request_.set_input_tensor(index, ov::Tensor(element_type_of(compiled_.description().inputs[index].datatype),
+                                              shape_from(memory.shape()), memory.data()));
+}
+
+void Request::set_output(std::size_t index) {
+  const HostBuffer& memory = outputs_[index];
+  request_.set_output_tensor(index, ov::Tensor(element_type_of(compiled_.description().outputs[index].datatype),
+                                               shape_from(memory.shape()), memory.data()));
 }
 
 void Request::set_input_shape(std::uint32_t index, std::span<const std::int64_t> shape) {
   check_index("input", index, shapes_.size());
   async_.check_idle();
-  check_shape(compiled_.description().inputs[index], shape);
+  const TensorDescription& declared = compiled_.description().inputs[index];
+  check_shape(declared, shape);
+  static_cast<void>(tensor_size_bytes(declared.datatype, shape));
   shapes_[index].assign(shape.begin(), shape.end());
   const bool fixed = shapes_ == compiled_.description().initial_shapes;
   if (fixed != is_fixed_) {
     is_fixed_ = fixed;
     use(fixed ? compiled_.fixed() : compiled_.variable());
+    return;
   }
-  // New memory, because the old may be the host's.
-  inputs_[index] = ov::Tensor(element_type_of(compiled_.description().inputs[index].datatype), shape_from(shape));
-  request_.set_input_tensor(index, inputs_[index]);
+  inputs_[index].allocate(declared.datatype, shape);
+  set_input(index);
 }
 
 void Request::input(std::uint32_t index, verge_engine_tensor* out) const {
   check_index("input", index, inputs_.size());
-  const TensorDescription& declared = compiled_.description().inputs[index];
-  check_shape_is_set(declared, shapes_[index]);
-  give_host_memory(declared.datatype, shapes_[index], inputs_[index].data(), inputs_[index].get_byte_size(), out);
+  inputs_[index].give(compiled_.description().inputs[index].datatype, out);
 }
 
 void Request::output(std::uint32_t index, verge_engine_tensor* out) {
   check_index("output", index, output_shapes_.size());
   async_.check_idle();
   const TensorDescription& declared = compiled_.description().outputs[index];
-  const ov::Tensor tensor = request_.get_output_tensor(index);
-  const ov::Shape& shape = tensor.get_shape();
+  if (outputs_[index].data() != nullptr) return outputs_[index].give(declared.datatype, out);
+  ov::Tensor tensor = request_.get_output_tensor(index);
+  const ov::Shape shape = tensor.get_shape();
   output_shapes_[index].assign(shape.begin(), shape.end());
   give_host_memory(declared.datatype, output_shapes_[index], tensor.data(), tensor.get_byte_size(), out);
 }
@@ -82,18 +102,20 @@ void Request::bind_input(std::uint32_t index, const verge_engine_tensor& tensor)
   const TensorDescription& declared = compiled_.description().inputs[index];
   check_shape_is_set(declared, shapes_[index]);
   check_binding(declared, shapes_[index], tensor);
-  inputs_[index] = ov::Tensor(element_type_of(declared.datatype), shape_from(shapes_[index]), tensor.data);
-  request_.set_input_tensor(index, inputs_[index]);
+  inputs_[index].bind(tensor.data);
+  set_input(index);
 }
 
 void Request::bind_output(std::uint32_t index, const verge_engine_tensor& tensor) {
-  check_index("output", index, output_shapes_.size());
+  check_index("output", index, outputs_.size());
   async_.check_idle();
   const TensorDescription& declared = compiled_.description().outputs[index];
-  const ov::Shape shape = request_.get_output_tensor(index).get_shape();
-  const std::vector<std::int64_t> expected(shape.begin(), shape.end());
-  check_binding(declared, expected, tensor);
-  request_.set_output_tensor(index, ov::Tensor(element_type_of(declared.datatype), shape, tensor.data));
+  if (outputs_[index].data() == nullptr) {
+    throw Failure(VERGE_ENGINE_UNSUPPORTED, "output '" + declared.name + "' has a variable shape: it cannot be bound");
+  }
+  check_binding(declared, outputs_[index].shape(), tensor);
+  outputs_[index].bind(tensor.data);
+  set_output(index);
 }
 
 void Request::check_ready() const {

@@ -10,6 +10,7 @@
 
 #include "openvino_model.hpp"
 #include "verge/engines/background_run.hpp"
+#include "verge/engines/host_buffer.hpp"
 
 namespace verge::engines::openvino {
 
@@ -42,13 +43,17 @@ class Request {
 
  private:
   void use(ov::CompiledModel& model);
+  void set_input(std::size_t index);
+  void set_output(std::size_t index);
   void check_ready() const;
 
   Compiled& compiled_;
   bool is_fixed_ = true;
   ov::InferRequest request_;
   std::vector<std::vector<std::int64_t>> shapes_;  ///< Of the inputs; with -1 where not yet set.
-  std::vector<ov::Tensor> inputs_;
+  // Memory of inputs, and of outputs whose shapes are known, is ours: OpenVINO's own is not aligned to 64 bytes.
+  std::vector<HostBuffer> inputs_;
+  std::vector<HostBuffer> outputs_;
   std::vector<std::vector<std::int64_t>> output_shapes_;
   AsyncState async_;
 };

@@ -21,7 +21,7 @@ namespace {
 
 // Fields of the schema's tables, in their order there.
 namespace model_field {
-constexpr unsigned kVersion = 0, kOperatorCodes = 1, kSubgraphs = 2, kBuffers = 4, kMetadata = 6, kSignatures = 7;
+constexpr unsigned kVersion = 0, kOperatorCodes = 1, kSubgraphs = 2, kBuffers = 4, kSignatures = 7;
 }
 namespace subgraph_field {
 constexpr unsigned kTensors = 0, kInputs = 1, kOutputs = 2, kOperators = 3, kName = 4;

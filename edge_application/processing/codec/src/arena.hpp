@@ -18,7 +18,6 @@ class Arena {
 
   /// Aligned for vector code; null when memory is out.
   void* allocate(std::size_t size_bytes) noexcept {
-    constexpr std::size_t kAlign = 64;  // What libjpeg-turbo's vector code expects of its buffers.
     if (size_bytes > kMost) return nullptr;
     size_bytes = (size_bytes + kAlign - 1) / kAlign * kAlign;
     while (block_ < blocks_.size() && blocks_[block_].size_bytes - used_ < size_bytes) {
@@ -27,7 +26,7 @@ class Arena {
     }
     if (block_ == blocks_.size()) {
       constexpr std::size_t kBlock = 256U << 10U;
-      const std::size_t wanted = size_bytes > kBlock ? size_bytes : kBlock;
+      const std::size_t wanted = size_bytes > kBlock ? size_bytes : kBlock;  // Both are multiples of kAlign.
       void* memory = std::aligned_alloc(kAlign, wanted);
       if (memory == nullptr) return nullptr;
       try {
@@ -42,13 +41,24 @@ class Arena {
     used_ += size_bytes;
     return result;
   }
-  /// Everything is free again; the blocks stay.
+  /// Everything is free again. The memory stays, as one block: a picture of a size seen before then allocates nothing,
+  /// and pictures of many sizes do not add up.
   void reset() noexcept {
+    if (blocks_.size() > 1) {
+      std::size_t total = 0;
+      for (const auto& block : blocks_) {
+        total += block.size_bytes;
+        std::free(block.memory);
+      }
+      blocks_.clear();
+      if (void* memory = std::aligned_alloc(kAlign, total)) blocks_.push_back({memory, total});
+    }
     block_ = 0;
     used_ = 0;
   }
 
  private:
+  static constexpr std::size_t kAlign = 64;  // What libjpeg-turbo's vector code expects of its buffers.
   static constexpr std::size_t kMost = std::size_t{4} << 30U;
   struct Block {
     void* memory;

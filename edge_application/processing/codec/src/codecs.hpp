@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string_view>
 
+#include "arena.hpp"
 #include "verge/base/error.hpp"
 #include "verge/processing/image.hpp"
 #include "verge/processing/image_decoder.hpp"
@@ -19,22 +21,36 @@ int exif_orientation(std::span<const std::byte> segment) noexcept;
 /// Turns `from` as `orientation` (2 … 8) says.
 void orient(const Image& from, int orientation, Image& to);
 
+struct JpegPicture {
+  ImageSize size;   ///< As stored: not scaled, not turned.
+  int orientation;  ///< EXIF, 1 … 8.
+};
+
 class JpegDecoder {
  public:
   JpegDecoder();
   ~JpegDecoder();
   JpegDecoder(const JpegDecoder&) = delete;
   JpegDecoder& operator=(const JpegDecoder&) = delete;
-  /// Gives the EXIF orientation; the pixels are not turned yet.
-  Result<int> decode(std::span<const std::byte> content, PixelFormat format, const ImageLimits& limits, Image& image);
+  /// Does not turn the pixels. `hint` is meant for the turned picture.
+  Result<JpegPicture> decode(std::span<const std::byte> content, PixelFormat format, const ImageLimits& limits,
+                             ScaleHint hint, Image& image);
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
-Result<void> decode_png(std::span<const std::byte> content, PixelFormat format, const ImageLimits& limits,
-                        std::vector<std::uint8_t>& scratch, Image& image);
-Result<void> decode_bmp(std::span<const std::byte> content, PixelFormat format, const ImageLimits& limits, Image& image);
+class PngDecoder {
+ public:
+  Result<void> decode(std::span<const std::byte> content, PixelFormat format, const ImageLimits& limits, Image& image);
+
+ private:
+  Arena arena_;
+  Image stored_;  ///< The picture in the channels of the file, when those are others than wanted.
+};
+
+Result<void> decode_bmp(std::span<const std::byte> content, PixelFormat format, const ImageLimits& limits, Arena& arena,
+                        Image& image);
 
 }  // namespace verge::processing

@@ -51,25 +51,35 @@ int exif_orientation(std::span<const std::byte> segment) noexcept {
   return 1;
 }
 
-void orient(const Image& from, int orientation, Image& to) {
+namespace {
+
+template <std::size_t kBytes>
+void turn(const Image& from, int orientation, Image& to) {
   const bool transposed = orientation >= 5;
-  const int width = transposed ? from.height() : from.width();
-  const int height = transposed ? from.width() : from.height();
-  to.reshape(width, height, from.format());
-  const int bytes = channels(from.format());
   // Where the column and the row of a target pixel come from, before the transposition.
   const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-  for (int y = 0; y < height; ++y) {
+  for (int y = 0; y < to.height(); ++y) {
     std::uint8_t* out = to.row(y);
-    for (int x = 0; x < width; ++x) {
+    for (int x = 0; x < to.width(); ++x, out += kBytes) {
       const int column = transposed ? y : x;
       const int line = transposed ? x : y;
       const int source_x = mirror_x ? from.width() - 1 - column : column;
       const int source_y = mirror_y ? from.height() - 1 - line : line;
-      std::memcpy(out + std::ptrdiff_t{x} * bytes, from.row(source_y) + std::ptrdiff_t{source_x} * bytes,
-                  static_cast<std::size_t>(bytes));
+      std::memcpy(out, from.row(source_y) + static_cast<std::size_t>(source_x) * kBytes, kBytes);
     }
+  }
+}
+
+}  // namespace
+
+void orient(const Image& from, int orientation, Image& to) {
+  const bool transposed = orientation >= 5;
+  to.reshape(transposed ? from.height() : from.width(), transposed ? from.width() : from.height(), from.format());
+  if (from.format() == PixelFormat::grey) {
+    turn<1>(from, orientation, to);
+  } else {
+    turn<3>(from, orientation, to);
   }
 }
 

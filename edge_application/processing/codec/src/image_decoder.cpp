@@ -40,7 +40,8 @@ Error corrupt_image(std::string_view format, std::string_view why) {
 struct ImageDecoder::State {
   ImageLimits limits;
   JpegDecoder jpeg;
-  std::vector<std::uint8_t> scratch;
+  PngDecoder png;
+  Arena bmp;
   Image unturned;
 };
 
@@ -49,20 +50,25 @@ ImageDecoder::~ImageDecoder() = default;
 ImageDecoder::ImageDecoder(ImageDecoder&&) noexcept = default;
 ImageDecoder& ImageDecoder::operator=(ImageDecoder&&) noexcept = default;
 
-Result<void> ImageDecoder::decode(std::span<const std::byte> content, PixelFormat format, Image& image) {
+Result<ImageSize> ImageDecoder::decode(std::span<const std::byte> content, PixelFormat format, Image& image,
+                                       ScaleHint hint) {
   using namespace std::string_view_literals;
   if (starts_with(content, "\xff\xd8\xff"sv)) {
-    VERGE_ASSIGN(const int orientation, state_->jpeg.decode(content, format, state_->limits, image));
-    if (orientation > 1) {
+    VERGE_ASSIGN(const JpegPicture picture, state_->jpeg.decode(content, format, state_->limits, hint, image));
+    if (picture.orientation > 1) {
       std::swap(image, state_->unturned);
-      orient(state_->unturned, orientation, image);
+      orient(state_->unturned, picture.orientation, image);
     }
-    return {};
+    return picture.orientation < 5 ? picture.size : ImageSize{picture.size.height, picture.size.width};
   }
   if (starts_with(content, "\x89PNG\r\n\x1a\n"sv)) {
-    return decode_png(content, format, state_->limits, state_->scratch, image);
+    VERGE_TRY(state_->png.decode(content, format, state_->limits, image));
+    return ImageSize{image.width(), image.height()};
   }
-  if (starts_with(content, "BM"sv)) return decode_bmp(content, format, state_->limits, image);
+  if (starts_with(content, "BM"sv)) {
+    VERGE_TRY(decode_bmp(content, format, state_->limits, state_->bmp, image));
+    return ImageSize{image.width(), image.height()};
+  }
   return Error(ErrorCode::unimplemented, "VRG-IMG-001",
                content.empty() ? std::string("expected a JPEG, PNG or BMP picture, got no bytes at all")
                                : fmt::format("expected a JPEG, PNG or BMP picture, got {} bytes that begin with {}; "

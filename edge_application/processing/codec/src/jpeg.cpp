@@ -1,59 +1,16 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
-#include <new>
-#include <vector>
+#include <cstring>
 
 #include <jpeglib.h>
 #include <jerror.h>
 
+#include "arena.hpp"
 #include "codecs.hpp"
 
 namespace verge::processing {
 namespace {
-
-/// Memory of one picture, in blocks that are kept for the next.
-class Arena {
- public:
-  void* allocate(std::size_t size_bytes) {
-    constexpr std::size_t kAlign = 64;  // What libjpeg-turbo's vector code expects of its buffers.
-    size_bytes = (size_bytes + kAlign - 1) / kAlign * kAlign;
-    while (block_ < blocks_.size() && blocks_[block_].size_bytes - used_ < size_bytes) {
-      ++block_;
-      used_ = 0;
-    }
-    if (block_ == blocks_.size()) {
-      constexpr std::size_t kBlock = 256U << 10U;
-      const std::size_t wanted = size_bytes > kBlock ? size_bytes : kBlock;
-      void* memory = std::aligned_alloc(kAlign, wanted);
-      if (memory == nullptr) return nullptr;
-      blocks_.push_back({memory, wanted});
-      used_ = 0;
-    }
-    void* result = static_cast<std::byte*>(blocks_[block_].memory) + used_;
-    used_ += size_bytes;
-    return result;
-  }
-  void reset() {
-    block_ = 0;
-    used_ = 0;
-  }
-  Arena() = default;
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-  ~Arena() {
-    for (const auto& block : blocks_) std::free(block.memory);
-  }
-
- private:
-  struct Block {
-    void* memory;
-    std::size_t size_bytes;
-  };
-  std::vector<Block> blocks_;
-  std::size_t block_ = 0;
-  std::size_t used_ = 0;
-};
 
 /// What libjpeg hands back to us: its own structures first, ours behind them.
 struct ErrorTrap {
@@ -131,8 +88,35 @@ JBLOCKARRAY allocate_blocks(j_common_ptr info, int pool, JDIMENSION row_blocks, 
   return allocate_rows<JBLOCK>(info, row_blocks, rows);
 }
 
+/// libjpeg's "virtual array" of a progressive picture's coefficients: here simply all of them, in memory.
+struct Coefficients {
+  JBLOCKARRAY rows;
+  JDIMENSION count;
+};
+
+jvirt_barray_ptr request_coefficients(j_common_ptr info, int pool, boolean zeroed, JDIMENSION row_blocks,
+                                      JDIMENSION rows, JDIMENSION most_rows) {
+  if (pool != JPOOL_IMAGE) {
+    return codec(info).original.request_virt_barray(info, pool, zeroed, row_blocks, rows, most_rows);
+  }
+  auto* array = static_cast<Coefficients*>(arena_or_fail(info, sizeof(Coefficients)));
+  array->rows = allocate_rows<JBLOCK>(info, row_blocks, rows);
+  array->count = rows;
+  if (zeroed != FALSE) {
+    for (JDIMENSION y = 0; y < rows; ++y) std::memset(array->rows[y], 0, row_blocks * sizeof(JBLOCK));
+  }
+  return reinterpret_cast<jvirt_barray_ptr>(array);
+}
+
+JBLOCKARRAY access_coefficients(j_common_ptr info, jvirt_barray_ptr pointer, JDIMENSION first, JDIMENSION count,
+                                boolean /*writable*/) {
+  const auto* array = reinterpret_cast<const Coefficients*>(pointer);
+  if (first > array->count || count > array->count - first) ERREXIT(info, JERR_BAD_VIRTUAL_ACCESS);
+  return array->rows + first;
+}
+
 void free_pool(j_common_ptr info, int pool) {
-  codec(info).original.free_pool(info, pool);  // Progressive files keep their coefficients there.
+  codec(info).original.free_pool(info, pool);
   if (pool == JPOOL_IMAGE) codec(info).arena.reset();
 }
 
@@ -176,14 +160,54 @@ JpegDecoder::JpegDecoder() : state_(std::make_unique<State>()) {
   c.decompress.mem->alloc_large = allocate_large;
   c.decompress.mem->alloc_sarray = allocate_samples;
   c.decompress.mem->alloc_barray = allocate_blocks;
+  c.decompress.mem->request_virt_barray = request_coefficients;
+  c.decompress.mem->access_virt_barray = access_coefficients;
   c.decompress.mem->free_pool = free_pool;
   jpeg_save_markers(&c.decompress, JPEG_APP0 + 1, 0xffff);
 }
 
 JpegDecoder::~JpegDecoder() { jpeg_destroy_decompress(&state_->decompress); }
 
-Result<int> JpegDecoder::decode(std::span<const std::byte> content, PixelFormat format, const ImageLimits& limits,
-                                Image& image) {
+namespace {
+
+int orientation_of(const jpeg_decompress_struct& info) {
+  int orientation = 1;
+  for (jpeg_saved_marker_ptr marker = info.marker_list; marker != nullptr; marker = marker->next) {
+    if (marker->marker == JPEG_APP0 + 1) {
+      orientation = exif_orientation(std::as_bytes(std::span(marker->data, marker->data_length)));
+    }
+  }
+  return orientation;
+}
+
+/// How many times smaller the picture may be decoded: 1, 2, 4 or 8.
+unsigned reduction(std::uint64_t width, std::uint64_t height, ScaleHint hint) {
+  if (hint.min_width <= 0 || hint.min_height <= 0) return 1;
+  const std::uint64_t wanted_width = std::uint64_t{2} * static_cast<std::uint64_t>(hint.min_width);
+  const std::uint64_t wanted_height = std::uint64_t{2} * static_cast<std::uint64_t>(hint.min_height);
+  unsigned times = 8;
+  while (times > 1 && (width / times < wanted_width || height / times < wanted_height)) times /= 2;
+  return times;
+}
+
+void read_rows(Codec& c, PixelFormat format, bool cmyk, Image& image) {
+  jpeg_decompress_struct& info = c.decompress;
+  const bool inverted = info.saw_Adobe_marker != FALSE;
+  auto* scratch = cmyk ? static_cast<std::uint8_t*>(allocate_large(reinterpret_cast<j_common_ptr>(&info), JPOOL_IMAGE,
+                                                                   std::size_t{4} * info.output_width))
+                       : nullptr;
+  while (info.output_scanline < info.output_height) {
+    const int y = static_cast<int>(info.output_scanline);
+    JSAMPROW row = cmyk ? scratch : image.row(y);
+    jpeg_read_scanlines(&info, &row, 1);
+    if (cmyk) cmyk_to_format(scratch, format, inverted, image.row(y), image.width());
+  }
+}
+
+}  // namespace
+
+Result<JpegPicture> JpegDecoder::decode(std::span<const std::byte> content, PixelFormat format,
+                                        const ImageLimits& limits, ScaleHint hint, Image& image) {
   Codec& c = *state_;
   jpeg_decompress_struct& info = c.decompress;
   // Between here and the end of the function no object with a destructor is made: longjmp would skip it.
@@ -191,6 +215,7 @@ Result<int> JpegDecoder::decode(std::span<const std::byte> content, PixelFormat 
     jpeg_abort_decompress(&info);
     return corrupt_image("JPEG", c.trap.message);
   }
+  jpeg_abort_decompress(&info);  // The last picture may have ended early, by an exception for want of memory.
   jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(content.data()), content.size());
   jpeg_read_header(&info, TRUE);
   const std::uint64_t width = info.image_width;
@@ -200,35 +225,19 @@ Result<int> JpegDecoder::decode(std::span<const std::byte> content, PixelFormat 
     return too_many_pixels(width, height, limits);
   }
   const bool cmyk = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
-  const bool inverted = info.saw_Adobe_marker != FALSE;
   info.out_color_space = cmyk                          ? JCS_CMYK
                          : format == PixelFormat::grey ? JCS_GRAYSCALE
                          : format == PixelFormat::rgb  ? JCS_EXT_RGB
                                                        : JCS_EXT_BGR;
-  if (format == PixelFormat::grey && info.jpeg_color_space == JCS_RGB) {
-    jpeg_abort_decompress(&info);
-    return Error(ErrorCode::unimplemented, "VRG-IMG-004",
-                 "expected a grey or YCbCr JPEG for a grey model, got one stored as RGB; save it as YCbCr");
-  }
-  int orientation = 1;
-  for (jpeg_saved_marker_ptr marker = info.marker_list; marker != nullptr; marker = marker->next) {
-    if (marker->marker == JPEG_APP0 + 1) {
-      orientation = exif_orientation(std::as_bytes(std::span(marker->data, marker->data_length)));
-    }
-  }
+  const int orientation = orientation_of(info);
+  if (orientation >= 5) hint = {hint.min_height, hint.min_width};
+  info.scale_num = 1;
+  info.scale_denom = reduction(width, height, hint);
   jpeg_start_decompress(&info);
-  image.reshape(static_cast<int>(width), static_cast<int>(height), format);
-  auto* scratch = cmyk ? static_cast<std::uint8_t*>(allocate_large(reinterpret_cast<j_common_ptr>(&info), JPOOL_IMAGE,
-                                                                   std::size_t{4} * width))
-                       : nullptr;
-  while (info.output_scanline < info.output_height) {
-    const int y = static_cast<int>(info.output_scanline);
-    JSAMPROW row = cmyk ? scratch : image.row(y);
-    jpeg_read_scanlines(&info, &row, 1);
-    if (cmyk) cmyk_to_format(scratch, format, inverted, image.row(y), image.width());
-  }
+  image.reshape(static_cast<int>(info.output_width), static_cast<int>(info.output_height), format);
+  read_rows(c, format, cmyk, image);
   jpeg_finish_decompress(&info);
-  return orientation;
+  return JpegPicture{{static_cast<int>(width), static_cast<int>(height)}, orientation};
 }
 
 }  // namespace verge::processing

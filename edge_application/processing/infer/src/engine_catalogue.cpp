@@ -46,33 +46,33 @@ std::vector<std::string> split(std::string_view list) {
   return out;
 }
 
-std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
+std::string in_quotes(std::string_view text) { return "'" + std::string(text) + "'"; }
 
 Result<const verge_engine_api*> open(std::string_view name, const std::filesystem::path& library) {
   void* handle = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     const char* reason = ::dlerror();
     return Error(ErrorCode::unavailable, "VRG-ENG-003",
-                 "engine " + quoted(name) + " is not usable: " + (reason == nullptr ? "it does not load" : reason) +
+                 "engine " + in_quotes(name) + " is not usable: " + (reason == nullptr ? "it does not load" : reason) +
                      "; install the engine's own libraries (component engine_" + std::string(name) + ")");
   }
   const auto entry = reinterpret_cast<verge_engine_entry_function>(::dlsym(handle, "verge_engine_entry"));
   if (entry == nullptr) {
     return Error(ErrorCode::unavailable, "VRG-ENG-003",
-                 "engine " + quoted(name) + " is not usable: " + library.string() +
+                 "engine " + in_quotes(name) + " is not usable: " + library.string() +
                      " is no engine plug-in (it lacks verge_engine_entry)");
   }
   const verge_engine_api* api = entry(VERGE_ENGINE_ABI_MAJOR);
   if (api == nullptr || api->abi_major != VERGE_ENGINE_ABI_MAJOR) {
     return Error(ErrorCode::failed_precondition, "VRG-ENG-002",
-                 "engine " + quoted(name) + " was built for another version of the engine ABI: expected " +
+                 "engine " + in_quotes(name) + " was built for another version of the engine ABI: expected " +
                      std::to_string(VERGE_ENGINE_ABI_MAJOR) + ", got " +
                      (api == nullptr ? "one that refuses it" : std::to_string(api->abi_major)) +
                      "; install the plug-in that belongs to this program");
   }
   if (!is_complete(*api) || name != api->name) {
     return Error(ErrorCode::failed_precondition, "VRG-ENG-002",
-                 "engine " + quoted(name) + " is not usable: its table of functions is incomplete or belongs to another "
+                 "engine " + in_quotes(name) + " is not usable: its table of functions is incomplete or belongs to another "
                      "engine; install the plug-in that belongs to this program");
   }
   return api;
@@ -103,9 +103,9 @@ struct EngineCatalogue::State {
   [[nodiscard]] Error unknown(std::string_view name) const {
     const std::vector<std::string> there = names();
     const std::vector<std::string_view> views(there.begin(), there.end());
-    std::string text = "there is no engine " + quoted(name) + " in " + folder.string() + ": ";
+    std::string text = "there is no engine " + in_quotes(name) + " in " + folder.string() + ": ";
     if (views.empty()) return {ErrorCode::not_found, "VRG-ENG-001", text + "the folder has none; install one"};
-    if (const auto meant = nearest(name, views); !meant.empty()) text += "did you mean " + quoted(meant) + "? ";
+    if (const auto meant = nearest(name, views); !meant.empty()) text += "did you mean " + in_quotes(meant) + "? ";
     return {ErrorCode::not_found, "VRG-ENG-001", text + "there is " + one_of(views)};
   }
 
@@ -129,6 +129,18 @@ EngineCatalogue::~EngineCatalogue() = default;
 
 std::vector<std::string> EngineCatalogue::names() const { return state_->names(); }
 
+std::string EngineCatalogue::fingerprint() const {
+  std::string text;
+  for (const auto& name : state_->names()) {
+    std::error_code failed;
+    const auto path = state_->library(name);
+    const auto changed = std::filesystem::last_write_time(path, failed).time_since_epoch().count();
+    text += (text.empty() ? "" : ",") + name + ":" + std::to_string(std::filesystem::file_size(path, failed)) + ":" +
+            std::to_string(changed);
+  }
+  return text;
+}
+
 Result<EngineInfo> EngineCatalogue::info(std::string_view name) {
   VERGE_ASSIGN(const verge_engine_api* api, state_->find(name));
   return EngineInfo{api->name, api->version, split(api->formats), state_->library(name)};
@@ -139,7 +151,7 @@ Result<std::shared_ptr<Session>> EngineCatalogue::load(std::string_view engine, 
   VERGE_ASSIGN(const verge_engine_api* api, state_->find(engine));
   auto state = std::make_unique<Session::State>();
   state->api = api;
-  state->context = model.string() + " (engine " + quoted(engine) + ")";
+  state->context = model.string() + " (engine " + in_quotes(engine) + ")";
   std::error_code error_code;
   if (!std::filesystem::exists(model, error_code)) {
     return Error(ErrorCode::not_found, "VRG-ENG-004", state->context + ": there is no such model file");
@@ -148,7 +160,7 @@ Result<std::shared_ptr<Session>> EngineCatalogue::load(std::string_view engine, 
   if (std::find(formats.begin(), formats.end(), options.format) == formats.end()) {
     const std::vector<std::string_view> views(formats.begin(), formats.end());
     return Error(ErrorCode::unimplemented, "VRG-ENG-005",
-                 state->context + ": the engine does not read the format " + quoted(options.format) + ", it reads " +
+                 state->context + ": the engine does not read the format " + in_quotes(options.format) + ", it reads " +
                      one_of(views) + "; convert the model or choose another engine");
   }
   std::vector<verge_engine_option> given;

@@ -102,6 +102,8 @@ class EngineCatalogue {
 
   /// Names of the plug-ins in the folder, sorted; loads none.
   [[nodiscard]] std::vector<std::string> names() const;
+  /// Names, sizes and change times of the plug-ins; loads none. A measurement of engines holds while it stays the same.
+  [[nodiscard]] std::string fingerprint() const;
   /// Loads the plug-in and asks it. Errors: not_found (VRG-ENG-001, names those that are there), failed_precondition
   /// (wrong ABI version), unavailable (does not load).
   Result<EngineInfo> info(std::string_view name);

@@ -1,0 +1,106 @@
+#include <charconv>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "api.hpp"
+
+namespace verge::inference_api {
+namespace {
+
+using processing::DataType;
+using processing::TensorView;
+
+void append_text(std::string_view text, std::string& out) {
+  out += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+template <typename T>
+void append_values(std::span<const T> values, std::string& out) {
+  std::array<char, 32> text{};
+  out.reserve(out.size() + values.size() * 10);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) out += ',';
+    if constexpr (std::is_floating_point_v<T>) {
+      // JSON has no NaN or infinity; null is what clients read as "no number".
+      if (!std::isfinite(values[i])) {
+        out += "null";
+        continue;
+      }
+    }
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), values[i]).ptr;
+    out.append(text.data(), end);
+  }
+}
+
+void append_data(const TensorView& tensor, std::string& out) {
+  switch (tensor.datatype) {
+    case DataType::fp32: return append_values<float>(tensor.as<float>(), out);
+    case DataType::fp64: return append_values<double>(tensor.as<double>(), out);
+    case DataType::uint8: return append_values<std::uint8_t>(tensor.as<std::uint8_t>(), out);
+    case DataType::uint16: return append_values<std::uint16_t>(tensor.as<std::uint16_t>(), out);
+    case DataType::uint32: return append_values<std::uint32_t>(tensor.as<std::uint32_t>(), out);
+    case DataType::uint64: return append_values<std::uint64_t>(tensor.as<std::uint64_t>(), out);
+    case DataType::int8: return append_values<std::int8_t>(tensor.as<std::int8_t>(), out);
+    case DataType::int16: return append_values<std::int16_t>(tensor.as<std::int16_t>(), out);
+    case DataType::int32: return append_values<std::int32_t>(tensor.as<std::int32_t>(), out);
+    case DataType::int64: return append_values<std::int64_t>(tensor.as<std::int64_t>(), out);
+    case DataType::bool_:
+      for (const auto value : tensor.as<std::uint8_t>()) out += out.back() == '[' ? (value != 0 ? "true" : "false")
+                                                                                  : (value != 0 ? ",true" : ",false");
+      return;
+    case DataType::fp16: {
+      std::vector<float> values;
+      for (const auto half : tensor.as<std::uint16_t>()) values.push_back(processing::half_to_float(half));
+      return append_values<float>(values, out);
+    }
+    case DataType::bf16:
+    case DataType::bytes: return;  // No engine gives them to us.
+  }
+}
+
+}  // namespace
+
+http::Response write_infer_response(const InferCall& call, const ServedModel& model,
+                                    std::span<const TensorView> outputs) {
+  http::Response response;
+  std::string& out = response.body;
+  out += "{\"model_name\":";
+  append_text(model.name, out);
+  out += ",\"model_version\":";
+  append_text(model.version(), out);
+  if (call.id) {
+    out += ",\"id\":";
+    append_text(*call.id, out);
+  }
+  out += ",\"outputs\":[";
+  bool binary = false;
+  for (const auto& wanted : call.outputs) {
+    const TensorView& tensor = outputs[wanted.index];
+    if (out.back() != '[') out += ',';
+    out += "{\"name\":";
+    append_text(model.workers->model().outputs()[wanted.index].name, out);
+    fmt::format_to(std::back_inserter(out), ",\"datatype\":\"{}\",\"shape\":{}", processing::name(tensor.datatype),
+                   processing::describe(tensor.shape));
+    if (wanted.binary) {
+      fmt::format_to(std::back_inserter(out), ",\"parameters\":{{\"binary_data_size\":{}}}}}", tensor.size_bytes);
+      binary = true;
+    } else {
+      out += ",\"data\":[";
+      append_data(tensor, out);
+      out += "]}";
+    }
+  }
+  out += "]}";
+  if (!binary) return response;
+  response.content_type = "application/octet-stream";
+  response.headers.emplace_back("Inference-Header-Content-Length", std::to_string(out.size()));
+  for (const auto& wanted : call.outputs) {
+    const TensorView& tensor = outputs[wanted.index];
+    if (wanted.binary) out.append(reinterpret_cast<const char*>(tensor.data), tensor.size_bytes);
+  }
+  return response;
+}
+
+}  // namespace verge::inference_api

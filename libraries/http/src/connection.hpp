@@ -1,0 +1,61 @@
+// Connection: requests of one client, one after the other.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
+
+#include "verge/http/server.hpp"
+
+namespace verge::http {
+
+/// What all connections of a server share. Counters are used by the socket thread only, but for `in_flight`.
+struct Shared {
+  ServerOptions options;
+  Handler handler;
+  boost::asio::io_context io{1};
+  boost::asio::thread_pool pool;
+  std::size_t connections = 0;
+  std::atomic<std::size_t> in_flight{0};
+  std::atomic<bool> stopping{false};
+  explicit Shared(const ServerOptions& o, Handler h) : options(o), handler(std::move(h)), pool(o.handler_threads) {}
+};
+
+/// Lives as long as one of its operations is under way. All but handle() runs on the socket thread.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(boost::asio::ip::tcp::socket socket, Shared& shared);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  void read();
+  /// Answers 503 and closes.
+  void refuse();
+
+ private:
+  using Parser = boost::beast::http::request_parser<boost::beast::http::vector_body<std::byte>>;
+  void on_header(boost::beast::error_code error);
+  void read_body();
+  void on_body(boost::beast::error_code error);
+  void handle();
+  void answer(Response response, bool keep_alive);
+  void answer_error(int status, std::string_view message);
+  void close();
+
+  boost::beast::tcp_stream stream_;
+  Shared& shared_;
+  boost::beast::flat_buffer buffer_;
+  std::optional<Parser> parser_;
+  boost::beast::http::response<boost::beast::http::string_body> response_;
+  boost::beast::http::response<boost::beast::http::empty_body> go_on_;
+};
+
+}  // namespace verge::http

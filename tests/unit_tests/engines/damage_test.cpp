@@ -1,0 +1,110 @@
+// Damaged real models: whatever is in a file, an engine answers with a status. Each try runs in a process of its own,
+// because a crash inside a vendor's library must be seen as one.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <string>
+
+#include <csignal>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "plugin_under_test.hpp"
+#include "verge/base/file.hpp"
+#include "verge/test_support/test_data.hpp"
+
+namespace verge::test {
+namespace {
+
+struct DamageCase {
+  std::string engine;
+  std::string model;
+  int tries;
+};
+
+/// VERGE_DAMAGE_FACTOR (environment) multiplies the tries, for a long run with other damage.
+int factor() {
+  const char* set = std::getenv("VERGE_DAMAGE_FACTOR");
+  return set == nullptr ? 1 : std::max(1, std::atoi(set));
+}
+
+class Damage : public ::testing::TestWithParam<DamageCase> {};
+
+/// 0: loaded and ran; 10 + status: refused; 200: refused without a message; a signal's number + 128: crashed.
+int try_model(const verge_engine_api* api, const std::string& path, const std::string& format) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(60);
+    const verge_engine_load load = load_of(path, format);
+    verge_engine_session* session = nullptr;
+    verge_engine_error error{};
+    auto status = api->session_create(&load, &session, &error);
+    verge_engine_request* request = nullptr;
+    if (status == VERGE_ENGINE_OK) status = api->request_create(session, &request, &error);
+    if (status == VERGE_ENGINE_OK) status = api->request_run(request, &error);
+    if (status != VERGE_ENGINE_OK && error.message[0] == '\0') ::_exit(200);
+    ::_exit(status == VERGE_ENGINE_OK ? 0 : 10 + status);
+  }
+  int result = 0;
+  ::waitpid(child, &result, 0);
+  return WIFSIGNALED(result) ? 128 + WTERMSIG(result) : WEXITSTATUS(result);
+}
+
+TEST_P(Damage, IsAnsweredWithAStatus) {
+  VERGE_TEST_DATA_OR_SKIP(data);
+  const verge_engine_api* api = load_plugin(GetParam().engine);
+  if (api == nullptr) GTEST_SKIP() << "this build has no engine '" << GetParam().engine << "'";
+  auto folder = TemporaryFolder::create("verge_damage");
+  ASSERT_TRUE(folder);
+  const std::string whole = *read_text(data / "models" / GetParam().model, std::uint64_t{1} << 30U);
+  const std::string extension = std::filesystem::path(GetParam().model).extension();
+  const std::string format = extension == ".pb" ? "tensorflow" : extension.substr(1);
+  const std::string path = folder->path() / ("model" + extension);
+  std::mt19937 random(20261124);
+  int ran = 0;
+  int refused = 0;
+  int crashed = 0;
+  const int tries = GetParam().tries * factor();
+  for (int i = 0; i < tries; ++i) {
+    std::string content = whole;
+    // Structure lies at the ends of these files and weights between; a third of the tries cut the file.
+    const std::size_t edge = std::min<std::size_t>(content.size() / 2, 16'384);
+    const int flips = 1 + static_cast<int>(random() % 8);
+    for (int flip = 0; flip < flips; ++flip) {
+      const std::size_t at = random() % edge;
+      const std::size_t position = random() % 2 == 0 ? at : content.size() - 1 - at;
+      content[position] = static_cast<char>(static_cast<unsigned char>(content[position]) ^ (1U << (random() % 8)));
+    }
+    if (i % 3 == 0) content.resize(random() % content.size());
+    std::ofstream(path, std::ios::binary) << content;
+    const int result = try_model(api, path, format);
+    EXPECT_NE(result, 200) << "refused without a message";
+    if (result >= 128 && result != 200) {
+      ++crashed;
+      std::printf("  try %d: signal %d\n", i, result - 128);
+    }
+    ran += result == 0 ? 1 : 0;
+    refused += result >= 10 && result < 128 ? 1 : 0;
+  }
+  std::printf("%-9s %-48s ran %d, refused %d, crashed %d of %d\n", GetParam().engine.c_str(), GetParam().model.c_str(),
+              ran, refused, crashed, tries);
+  EXPECT_EQ(crashed, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Engines, Damage,
+    ::testing::Values(DamageCase{"litert", "audio/kws/kws_ref_model.tflite", 150},
+                      DamageCase{"litert", "tabular/ad01/ad01_fp32.tflite", 60},
+                      DamageCase{"litert", "cls/resnet8_cifar10/pretrainedResnet_quant.tflite", 150},
+                      DamageCase{"litert", "det/coco_ssd_mobilenet_v1_quant.tflite", 40},
+                      DamageCase{"openvino", "audio/kws/kws_ref_model.tflite", 60},
+                      DamageCase{"openvino", "cls/mnist.onnx", 60},
+                      DamageCase{"openvino", "cls/resnet8_cifar10/tf_frozen/model.pb", 40}));
+
+}  // namespace
+}  // namespace verge::test
