@@ -24,7 +24,10 @@ if(verge_python_failed)
 endif()
 
 # OpenVINO: headers, libraries and a CMake package inside the wheel.
-if(verge_site_packages)
+if(VERGE_SANITIZERS)
+  # Its TBB loads a library with RTLD_DEEPBIND, at which the sanitizers' runtime ends the program.
+  message(STATUS "Engine openvino: left out, it cannot run with sanitizers")
+elseif(verge_site_packages)
   # Its package adds a definition to every target of the project: only its own targets need it.
   get_directory_property(verge_definitions COMPILE_DEFINITIONS)
   find_package(OpenVINO 2026.4 CONFIG PATHS "${verge_site_packages}/openvino/cmake" NO_DEFAULT_PATH QUIET
@@ -43,7 +46,7 @@ if(OpenVINO_FOUND)
   endforeach()
   install(FILES ${verge_openvino_installed} DESTINATION "${VERGE_VENDOR_INSTALL_FOLDER}" COMPONENT engine_openvino)
   message(STATUS "Engine openvino: ${OpenVINO_VERSION}")
-else()
+elseif(NOT VERGE_SANITIZERS)
   message(STATUS "Engine openvino: left out, no wheel 'openvino' 2026.4 in '${verge_site_packages}'")
 endif()
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
@@ -27,11 +28,14 @@ struct DamageCase {
   int tries;
 };
 
-/// VERGE_DAMAGE_FACTOR (environment) multiplies the tries, for a long run with other damage.
+/// VERGE_DAMAGE_FACTOR (environment) multiplies the tries, for a long run with other damage; VERGE_DAMAGE_KEEP names a
+/// folder for the files that crashed.
 int factor() {
   const char* set = std::getenv("VERGE_DAMAGE_FACTOR");
   return set == nullptr ? 1 : std::max(1, std::atoi(set));
 }
+
+void PrintTo(const DamageCase& damage, std::ostream* out) { *out << damage.engine << " " << damage.model; }
 
 class Damage : public ::testing::TestWithParam<DamageCase> {};
 
@@ -87,6 +91,10 @@ TEST_P(Damage, IsAnsweredWithAStatus) {
     if (result >= 128 && result != 200) {
       ++crashed;
       std::printf("  try %d: signal %d\n", i, result - 128);
+      if (const char* keep = std::getenv("VERGE_DAMAGE_KEEP")) {
+        std::filesystem::copy_file(path, std::filesystem::path(keep) / (std::to_string(i) + extension),
+                                   std::filesystem::copy_options::overwrite_existing);
+      }
     }
     ran += result == 0 ? 1 : 0;
     refused += result >= 10 && result < 128 ? 1 : 0;

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include <malloc.h>
+
 #include <openvino/core/version.hpp>
 #include <openvino/runtime/core.hpp>
 #include <openvino/runtime/properties.hpp>
@@ -61,9 +63,16 @@ class Session final : public Compiled {
     check_device();
     description_ = read_model(core_, load.model_path, load.format);
     bool shapes_known = true;
+    bool shapes_may_change = false;
     for (const auto& shape : description_.initial_shapes) shapes_known = shapes_known && !is_variable(shape);
+    for (const auto& input : description_.inputs) shapes_may_change = shapes_may_change || is_variable(input.shape);
     // Here and not at the first request, so that what cannot be compiled is refused when it is loaded.
     static_cast<void>(shapes_known ? fixed() : variable());
+    // What was read holds the weights a second time.
+    if (shapes_known && !shapes_may_change) description_.model.reset();
+#if defined(__GLIBC__)
+    ::malloc_trim(0);  // Reading and compiling leave tens of megabytes of freed memory behind.
+#endif
   }
 
   [[nodiscard]] const std::vector<TensorDescription>& inputs() const { return description_.inputs; }

@@ -42,7 +42,8 @@ struct Geometry {
   std::string_view words;
   wire::ResizeMode mode;
 };
-constexpr std::array<Geometry, 3> kGeometries{{{"stretch", wire::ResizeMode::stretch},
+constexpr std::array<Geometry, 4> kGeometries{{{"stretch", wire::ResizeMode::stretch},
+                                               {"fit", wire::ResizeMode::fit},
                                                {"letterbox", wire::ResizeMode::letterbox},
                                                {"centre crop", wire::ResizeMode::centre_crop}}};
 

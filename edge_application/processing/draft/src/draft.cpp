@@ -150,7 +150,38 @@ void guess_values(Draft& draft, const TensorSpec& input, const PictureInput& pic
   }
 }
 
-void draft_preprocessing(Draft& draft, const TensorSpec& input, const std::optional<PictureInput>& picture) {
+std::int64_t grid_cells(const PictureInput& picture) {
+  std::int64_t cells = 0;
+  for (const int stride : {8, 16, 32}) cells += std::int64_t{picture.width / stride} * (picture.height / stride);
+  return cells;
+}
+
+enum class Grid { none, rows, columns };
+
+/// Whether the first output has one row (YOLOX, YOLOv5) or one column (YOLOv8) for each grid cell.
+Grid grid_of(const TensorSpec& output, const PictureInput& picture) {
+  const auto& s = output.shape;
+  if (s.size() == 3 && s[1] == grid_cells(picture) && s[2] > 5) return Grid::rows;
+  if (s.size() == 3 && s[2] == grid_cells(picture) && s[1] > 4) return Grid::columns;
+  return Grid::none;
+}
+
+/// YOLO-type models have customs of their own, which follow from the form of the head.
+void draft_grid_input(Draft& draft, Grid grid) {
+  auto& steps = draft.preprocessing.steps;
+  const bool yolox = grid == Grid::rows;
+  steps[0].decode->colour = yolox ? wire::Colour::bgr : wire::Colour::rgb;
+  steps[1].resize->mode = yolox ? wire::ResizeMode::fit : wire::ResizeMode::letterbox;
+  steps[1].resize->antialias = false;
+  steps[1].resize->pad = {114};
+  if (!yolox) steps.push_back(normalise_step(1.0 / 255.0, {}, {}));
+  const std::string why = yolox ? "one row for each grid cell: as YOLOX" : "one column for each grid cell: as YOLOv8";
+  draft.guesses.push_back({"colour order", yolox ? "bgr" : "rgb", why, false});
+  draft.guesses.push_back({"geometry", yolox ? "fit, padded with 114" : "letterbox, padded with 114", why, false});
+  draft.guesses.push_back({"values", yolox ? "0 … 255" : "0 … 1", why, false});
+}
+
+void draft_preprocessing(Draft& draft, const TensorSpec& input, const std::optional<PictureInput>& picture, Grid grid) {
   draft.preprocessing.version = 1;
   if (!picture) {
     draft.preprocessing.sample = wire::SampleKind::tensor;
@@ -174,11 +205,18 @@ void draft_preprocessing(Draft& draft, const TensorSpec& input, const std::optio
                            fmt::format("{} has its {} channel(s) {}", describe(input), picture->channels,
                                        picture->channels_first ? "in front" : "last"),
                            true});
+  const auto finish = [&] {
+    if (picture->channels_first) add([](auto& step) { step.layout = wire::TensorLayout::nchw; });
+  };
+  if (grid != Grid::none) {
+    draft_grid_input(draft, grid);
+    return finish();
+  }
   if (picture->channels == 3) draft.guesses.push_back({"colour order", "rgb", "usual; OpenCV-trained models want bgr", false});
   draft.guesses.push_back({"geometry", fmt::format("stretched to {} × {}", picture->width, picture->height),
                            "the model's input size; whether the aspect ratio is kept is not in the file", false});
   guess_values(draft, input, *picture);
-  if (picture->channels_first) add([](auto& step) { step.layout = wire::TensorLayout::nchw; });
+  finish();
 }
 
 void add_step(Draft& draft, auto set) {
@@ -189,12 +227,16 @@ void add_step(Draft& draft, auto set) {
 
 void draft_classification(Draft& draft, const TensorSpec& output, const Observed& seen) {
   draft.metadata.task = wire::Task::classification;
-  const bool scores = seen.lowest >= -1e-3F && std::abs(seen.sum_of_last - 1.0F) < 0.05F;
+  // An 8-bit output of 1/256 steps is made for probabilities; small ones are lost, so that they need not sum to 1.
+  const bool steps_of_256 = output.quantisation && std::abs(output.quantisation->scale - 1.0F / 256.0F) < 1e-6F;
+  const bool scores = seen.lowest >= -1e-3F && (steps_of_256 || std::abs(seen.sum_of_last - 1.0F) < 0.05F);
   if (!scores) add_step(draft, [](auto& step) { step.softmax = wire::ActivationStep{}; });
   add_step(draft, [](auto& step) { step.top_k = wire::TopKStep{}; });
   draft.guesses.push_back({"task", "classification", fmt::format("one output {}", describe(output)), false});
   draft.guesses.push_back({"softmax", scores ? "already in the model" : "added",
-                           fmt::format("one run gave values that sum to {:.3f}", seen.sum_of_last), false});
+                           steps_of_256 ? std::string("the output is quantised in steps of 1/256")
+                                        : fmt::format("one run gave values that sum to {:.3f}", seen.sum_of_last),
+                           false});
 }
 
 void draft_segmentation(Draft& draft, const TensorSpec& output, const Observed& seen, const PictureInput& picture) {
@@ -228,12 +270,6 @@ bool is_box_set(std::span<const TensorSpec> outputs) {
          outputs[2].shape.size() == 2;
 }
 
-std::int64_t grid_cells(const PictureInput& picture) {
-  std::int64_t cells = 0;
-  for (const int stride : {8, 16, 32}) cells += std::int64_t{picture.width / stride} * (picture.height / stride);
-  return cells;
-}
-
 void draft_detection(Draft& draft, bool built_in, bool channels_first, std::string why) {
   draft.metadata.task = wire::Task::detection;
   if (built_in) {
@@ -256,16 +292,16 @@ void draft_detection(Draft& draft, bool built_in, bool channels_first, std::stri
 }
 
 void draft_postprocessing(Draft& draft, std::span<const TensorSpec> outputs, std::span<const Observed> seen,
-                          const std::optional<PictureInput>& picture) {
+                          const std::optional<PictureInput>& picture, Grid grid) {
   draft.postprocessing.version = 1;
   draft.metadata.task = wire::Task::tensor;
   const auto& shape = outputs.front().shape;
   const auto known = element_count(shape).value_or(0);
   if (picture && is_box_set(outputs)) {
     draft_detection(draft, true, false, "four outputs: boxes, classes, scores, count");
-  } else if (picture && shape.size() == 3 && shape[1] == grid_cells(*picture) && shape[2] > 5) {
+  } else if (picture && grid == Grid::rows) {
     draft_detection(draft, false, false, fmt::format("{} has one row for each grid cell", describe(outputs.front())));
-  } else if (picture && shape.size() == 3 && shape[2] == grid_cells(*picture) && shape[1] > 4) {
+  } else if (picture && grid == Grid::columns) {
     draft_detection(draft, false, true, fmt::format("{} has one column for each grid cell", describe(outputs.front())));
   } else if (picture && (shape.size() == 4 || shape.size() == 3 ||
                          known == static_cast<std::size_t>(picture->width) * static_cast<std::size_t>(picture->height))) {
@@ -355,9 +391,10 @@ Result<Draft> draft_package(const std::filesystem::path& model, EngineCatalogue&
                              session->outputs().size()));
   }
   const auto picture = session->inputs().size() == 1 ? picture_input(session->inputs().front()) : std::nullopt;
-  draft_preprocessing(draft, session->inputs().front(), picture);
+  const Grid grid = picture ? grid_of(session->outputs().front(), *picture) : Grid::none;
+  draft_preprocessing(draft, session->inputs().front(), picture, grid);
   VERGE_ASSIGN(const auto seen, observe(*session));
-  draft_postprocessing(draft, session->outputs(), seen, picture);
+  draft_postprocessing(draft, session->outputs(), seen, picture, grid);
   return draft;
 }
 

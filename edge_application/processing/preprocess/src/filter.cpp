@@ -112,7 +112,9 @@ void make_taps(wire::Interpolation interpolation, bool antialias, int in, int ou
   for (int i = 0; i < count; ++i) {
     Window window;
     if (interpolation == wire::Interpolation::nearest) {
-      window = {std::clamp(static_cast<int>((first + i + 0.5) * scale), 0, in - 1), 1};
+      // In whole numbers: the middle of a target pixel often falls exactly on the border of two source pixels.
+      const std::int64_t middle = (2 * std::int64_t{first + i} + 1) * in / (2 * std::int64_t{out});
+      window = {static_cast<int>(std::min<std::int64_t>(middle, in - 1)), 1};
       weights[0] = 1.0;
     } else if (interpolation == wire::Interpolation::area) {
       window = covered(scale, in, first + i, weights);

@@ -1,0 +1,50 @@
+#include <set>
+
+#include <fmt/format.h>
+
+#include "verge/agent/agent.hpp"
+#include "verge/base/text.hpp"
+
+namespace verge::agent {
+namespace {
+
+void make_absolute(std::string& path, const std::filesystem::path& folder) {
+  if (path != "-" && std::filesystem::path(path).is_relative()) path = (folder / path).lexically_normal().string();
+}
+
+Result<void> check_names(const wire::EdgeConfig& configuration, std::string_view origin) {
+  std::set<std::string> names;
+  for (const auto& model : configuration.models) {
+    if (!model.name || names.insert(*model.name).second) continue;
+    return Error(ErrorCode::invalid_argument, "VRG-AGT-001",
+                 fmt::format("{} line {}: two models are called '{}'; give one another 'name'", origin, model.line,
+                             *model.name));
+  }
+  std::set<std::string> pipelines;
+  for (const auto& pipeline : configuration.pipelines) {
+    if (pipelines.insert(pipeline.name).second) continue;
+    return Error(ErrorCode::invalid_argument, "VRG-AGT-001",
+                 fmt::format("{} line {}: two pipelines are called '{}'; rename one", origin, pipeline.line, pipeline.name));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
+  VERGE_ASSIGN(const wire::Node node, wire::read_document(file));
+  const std::string origin = file.string();
+  VERGE_ASSIGN(wire::EdgeConfig configuration, wire::read_edge_config(node, wire::Place(origin)));
+  VERGE_TRY(check_names(configuration, origin));
+  const auto folder = std::filesystem::absolute(file).parent_path();
+  if (configuration.state_directory) make_absolute(*configuration.state_directory, folder);
+  for (auto& model : configuration.models) make_absolute(model.package, folder);
+  for (auto& pipeline : configuration.pipelines) {
+    if (pipeline.source.folder) make_absolute(pipeline.source.folder->path, folder);
+    if (pipeline.source.video) make_absolute(pipeline.source.video->path, folder);
+    if (pipeline.sink.json_lines) make_absolute(pipeline.sink.json_lines->path, folder);
+  }
+  return configuration;
+}
+
+}  // namespace verge::agent
