@@ -11,7 +11,8 @@
 set(VERGE_ENGINE_FOLDER "${CMAKE_BINARY_DIR}/lib/verge/engines")
 set(VERGE_ENGINE_INSTALL_FOLDER "${CMAKE_INSTALL_LIBDIR}/verge/engines")
 set(VERGE_VENDOR_INSTALL_FOLDER "${CMAKE_INSTALL_LIBDIR}/verge/vendor")
-set(VERGE_LITERT_PINNED_VERSION 2.3.0)  # Its C functions change between versions: see engines/litert/src/litert_api.hpp.
+# Its C functions change between versions: see engines/litert/src/litert_api.hpp.
+set(VERGE_LITERT_PINNED_VERSION 2.3.0)
 add_custom_target(engines COMMENT "Engine plug-ins")
 
 execute_process(
@@ -54,8 +55,7 @@ endif()
 file(GLOB verge_litert_info "${verge_site_packages}/ai_edge_litert-${VERGE_LITERT_PINNED_VERSION}.dist-info")
 if(verge_site_packages AND verge_litert_info AND EXISTS "${verge_site_packages}/ai_edge_litert/libLiteRt.so")
   set(VERGE_LITERT_VERSION "${VERGE_LITERT_PINNED_VERSION}")
-  set(VERGE_LITERT_FOLDER "${verge_site_packages}/ai_edge_litert")
-  set(VERGE_LITERT_LIBRARY "${VERGE_LITERT_FOLDER}/libLiteRt.so")
+  set(VERGE_LITERT_LIBRARY "${verge_site_packages}/ai_edge_litert/libLiteRt.so")
   install(FILES "${VERGE_LITERT_LIBRARY}" DESTINATION "${VERGE_VENDOR_INSTALL_FOLDER}" COMPONENT engine_litert)
   message(STATUS "Engine litert: ${VERGE_LITERT_VERSION}")
 else()

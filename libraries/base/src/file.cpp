@@ -129,6 +129,7 @@ Result<std::filesystem::path> path_inside(const std::filesystem::path& root, std
   for (const char c : relative) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '\\') return refuse("it has a forbidden character");
   }
+  if (relative.find("//") != std::string_view::npos) return refuse("it is not in its shortest form");
   const std::filesystem::path path(relative);
   if (path.is_absolute()) return refuse("it is absolute");
   for (const auto& part : path) {

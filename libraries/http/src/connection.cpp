@@ -25,12 +25,12 @@ std::string error_body(std::string_view message) {
 }  // namespace
 
 Connection::Connection(asio::ip::tcp::socket socket, Shared& shared) : stream_(std::move(socket)), shared_(shared) {
-  ++shared_.connections;
+  shared_.connections.insert(this);
   boost::system::error_code ignored;
   stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
 }
 
-Connection::~Connection() { --shared_.connections; }
+Connection::~Connection() { shared_.connections.erase(this); }
 
 void Connection::read() {
   if (shared_.stopping) return close();
@@ -78,6 +78,7 @@ void Connection::on_body(beast::error_code error) {
   if (error == beast::http::error::body_limit) return answer_error(413, "the request is too large");
   if (error) return close();
   stream_.expires_never();
+  busy_ = true;
   ++shared_.in_flight;
   asio::post(shared_.pool, [self = shared_from_this()] { self->handle(); });
 }
@@ -102,7 +103,6 @@ void Connection::handle() {
   const bool keep_alive = message.keep_alive() && !shared_.stopping;
   asio::post(shared_.io, [self = shared_from_this(), response = std::move(response), keep_alive]() mutable {
     self->answer(std::move(response), keep_alive);
-    --self->shared_.in_flight;
   });
 }
 
@@ -119,9 +119,15 @@ void Connection::answer(Response response, bool keep_alive) {
   if (head) response_.body().clear();
   stream_.expires_after(shared_.options.idle_timeout);
   beast::http::async_write(stream_, response_, [self = shared_from_this(), keep_alive](beast::error_code error, std::size_t) {
+    self->finish_request();
     if (error || !keep_alive) return self->close();
     self->read();
   });
+}
+
+void Connection::finish_request() {
+  if (busy_) --shared_.in_flight;
+  busy_ = false;
 }
 
 void Connection::answer_error(int status, std::string_view message) {

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -16,15 +18,18 @@
 
 namespace verge::http {
 
-/// What all connections of a server share. Counters are used by the socket thread only, but for `in_flight`.
+class Connection;
+
+/// What all connections of a server share. Used by the socket thread only, but for the atomics.
 struct Shared {
   ServerOptions options;
   Handler handler;
   boost::asio::io_context io{1};
   boost::asio::thread_pool pool;
-  std::size_t connections = 0;
-  std::atomic<std::size_t> in_flight{0};
+  std::set<Connection*> connections;
+  std::atomic<std::size_t> in_flight{0};  ///< Requests that a handler has, or whose answer is on its way.
   std::atomic<bool> stopping{false};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};
   explicit Shared(const ServerOptions& o, Handler h) : options(o), handler(std::move(h)), pool(o.handler_threads) {}
 };
 
@@ -39,6 +44,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void read();
   /// Answers 503 and closes.
   void refuse();
+  /// Whether no request is being handled or answered.
+  [[nodiscard]] bool idle() const noexcept { return !busy_; }
+  void close();
 
  private:
   using Parser = boost::beast::http::request_parser<boost::beast::http::vector_body<std::byte>>;
@@ -48,10 +56,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void handle();
   void answer(Response response, bool keep_alive);
   void answer_error(int status, std::string_view message);
-  void close();
+  void finish_request();
 
   boost::beast::tcp_stream stream_;
   Shared& shared_;
+  bool busy_ = false;
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
   boost::beast::http::response<boost::beast::http::string_body> response_;

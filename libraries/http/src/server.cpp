@@ -24,7 +24,7 @@ struct Server::State {
       if (error == asio::error::operation_aborted || !acceptor.is_open()) return;
       if (!error) {
         const auto connection = std::make_shared<Connection>(std::move(socket), shared);
-        shared.connections > shared.options.max_connections ? connection->refuse() : connection->read();
+        shared.connections.size() > shared.options.max_connections ? connection->refuse() : connection->read();
       } else if (error == asio::error::no_descriptors) {
         std::this_thread::sleep_for(std::chrono::milliseconds(10));  // Others will close; never spin.
       }
@@ -65,14 +65,22 @@ void Server::stop(std::chrono::milliseconds patience) {
   State& state = *state_;
   if (!state.thread.joinable()) return;
   state.shared.stopping = true;
-  asio::post(state.shared.io, [&state] { state.acceptor.close(); });
+  const auto close_connections = [&shared = state.shared](bool only_idle) {
+    for (Connection* connection : std::vector<Connection*>(shared.connections.begin(), shared.connections.end())) {
+      if (!only_idle || connection->idle()) connection->close();
+    }
+  };
+  asio::post(state.shared.io, [&state, close_connections] {
+    state.acceptor.close();
+    close_connections(true);
+  });
   const auto end = std::chrono::steady_clock::now() + patience;
   while (state.shared.in_flight > 0 && std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   state.shared.pool.join();
-  // A moment for the last answers to leave; what is idle is cut.
-  asio::post(state.shared.io, [&state] { state.shared.io.stop(); });
+  asio::post(state.shared.io, [close_connections] { close_connections(false); });
+  state.shared.work.reset();
   state.thread.join();
 }
 

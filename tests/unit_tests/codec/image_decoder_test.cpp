@@ -190,7 +190,7 @@ TEST(ImageDecoder, RefusesBombsBeforeItAllocates) {
   Bytes jpeg = encode_jpeg(corners(16, 16));
   const std::array<std::byte, 2> frame{std::byte{0xff}, std::byte{0xc0}};
   const auto header = std::search(jpeg.begin(), jpeg.end(), frame.begin(), frame.end());
-  std::fill_n(header + 5, 4, std::byte{0xff});  // 65535 × 65535
+  std::fill_n(header + 5, 4, std::byte{0xf0});  // 61680 × 61680
   auto result = decoder.decode(jpeg, PixelFormat::rgb, image);
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().id(), "VRG-IMG-002");

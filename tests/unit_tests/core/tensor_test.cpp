@@ -39,7 +39,9 @@ TEST(Half, EveryFiniteHalfComesBack) {
   for (unsigned bits = 0; bits < 0x10000; ++bits) {
     const auto half = static_cast<std::uint16_t>(bits);
     const float value = half_to_float(half);
-    if (!std::isnan(value)) EXPECT_EQ(float_to_half(value), half) << bits;
+    if (!std::isnan(value)) {
+      EXPECT_EQ(float_to_half(value), half) << bits;
+    }
   }
   EXPECT_EQ(float_to_half(70000.0F), 0x7c00);
   EXPECT_EQ(float_to_half(65519.9F), 0x7bff);

@@ -288,7 +288,8 @@ TEST_P(Conformance, HostMemoryIsUsedInPlace) {
   std::vector<Block> out(output.size_bytes / sizeof(Block) + 2);
   input.data = in.data();
   output.data = out.data();
-  ASSERT_EQ(api_->request_bind_input(request.request, 0, &input, &request.error), VERGE_ENGINE_OK) << request.error.message;
+  ASSERT_EQ(api_->request_bind_input(request.request, 0, &input, &request.error), VERGE_ENGINE_OK)
+      << request.error.message;
   ASSERT_EQ(api_->request_bind_output(request.request, 0, &output, &request.error), VERGE_ENGINE_OK)
       << request.error.message;
   fill(input, 4);

@@ -40,8 +40,8 @@ struct Tolerance {
   double absolute;
 };
 constexpr std::array<Tolerance, 1> kTolerances{{
-    // Weights alone are quantised. TensorFlow Lite also quantises the input of each layer in every run; OpenVINO computes
-    // with the exact input, so that its result is nearer to the model's before it was quantised.
+    // Weights alone are quantised. TensorFlow Lite also quantises the input of each layer in every run; OpenVINO
+    // computes with the exact input, so that its result is nearer to the model's before it was quantised.
     {"openvino", "seg/mobile_unet_portrait_hybrid.tflite", 0.08},
 }};
 
@@ -159,7 +159,8 @@ class Golden : public ::testing::TestWithParam<std::string> {
   std::string check_outputs(const nlohmann::json& entry, const Session& session, const Request& request) {
     double float_limit = 1e-3;
     for (const Tolerance& known : kTolerances) {
-      if (known.engine == GetParam() && known.model == entry.at("model").get<std::string>()) float_limit = known.absolute;
+      const bool applies = known.engine == GetParam() && known.model == entry.at("model").get<std::string>();
+      if (applies) float_limit = known.absolute;
     }
     const double quantised_limit = entry.value("max_abs_diff_vs_builtin_kernels", 0.0) + 2.0;
     std::string text;

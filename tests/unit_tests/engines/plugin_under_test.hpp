@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <ostream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -50,7 +52,9 @@ struct RequestHolder {
   verge_engine_request* request = nullptr;
   verge_engine_error error{};
 
+  /// Throws when the session is none, so that its test fails and the next one runs.
   explicit RequestHolder(SessionHolder& session) : api(session.api) {
+    if (session.session == nullptr) throw std::runtime_error(session.error.message);
     api->request_create(session.session, &request, &error);
   }
   RequestHolder(const RequestHolder&) = delete;

@@ -72,18 +72,16 @@ TEST(EngineCatalogue, WhatDoesNotLoadIsNamed) {
   EXPECT_THAT(info.error().message(), HasSubstr("engine 'broken' is not usable"));
 }
 
-// A plug-in whose vendor's library is gone: the run path in a copy of it is made to lead nowhere.
+// A plug-in whose vendor's library is gone: a copy elsewhere, whose run path is made to lead nowhere.
 TEST(EngineCatalogue, MissingVendorLibraryIsANamedError) {
   struct Vendor {
     std::string engine;
     std::string format;
-    std::string folder;
-    std::string nowhere;
     std::string library;
   };
   EngineCatalogue built(default_engine_folder());
-  for (const Vendor& vendor : {Vendor{"litert", "tflite", "/ai_edge_litert", "/no_edge_litert", "libLiteRt.so"},
-                               Vendor{"openvino", "onnx", "/openvino/libs", "/openvino/none", "libopenvino.so"}}) {
+  for (const Vendor& vendor :
+       {Vendor{"litert", "tflite", "libLiteRt.so"}, Vendor{"openvino", "onnx", "libopenvino.so"}}) {
     const auto names = built.names();
     if (std::find(names.begin(), names.end(), vendor.engine) == names.end()) continue;
     auto folder = TemporaryFolder::create("verge_catalogue");
@@ -91,9 +89,9 @@ TEST(EngineCatalogue, MissingVendorLibraryIsANamedError) {
     const std::string file = "libverge_engine_" + vendor.engine + ".so";
     auto content = read_text(default_engine_folder() / file, std::uint64_t{1} << 26U);
     ASSERT_TRUE(content);
-    const std::size_t at = content->find(vendor.folder);
-    ASSERT_NE(at, std::string::npos);
-    content->replace(at, vendor.nowhere.size(), vendor.nowhere);
+    if (const std::size_t at = content->find("/openvino/libs"); at != std::string::npos) {
+      content->replace(at, 14, "/openvino/none");
+    }
     std::ofstream(folder->path() / file, std::ios::binary) << *content;
     const auto model = folder->path() / ("model." + vendor.format);
     std::ofstream(model) << "anything";

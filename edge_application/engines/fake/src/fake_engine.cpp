@@ -143,7 +143,8 @@ class Request {
   [[nodiscard]] double sum() const {
     double total = 0.0;
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
-      each_element(model_.inputs[i].datatype, inputs_[i], [&total](auto element) { total += static_cast<double>(element); });
+      each_element(model_.inputs[i].datatype, inputs_[i],
+                   [&total](auto element) { total += static_cast<double>(element); });
     }
     return total;
   }
@@ -188,7 +189,8 @@ class Session {
     if (const std::string_view text = option(load, "delay_ms"); !text.empty()) {
       const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), session->model_.delay_ms);
       if (error != std::errc{} || stop != text.data() + text.size()) {
-        throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, "option 'delay_ms' needs a number, got '" + std::string(text) + "'");
+        throw Failure(VERGE_ENGINE_INVALID_ARGUMENT,
+                      "option 'delay_ms' needs a number, got '" + std::string(text) + "'");
       }
     }
     return session;

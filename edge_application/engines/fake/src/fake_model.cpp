@@ -37,7 +37,9 @@ class Lines {
 
 std::vector<std::int64_t> read_shape(const std::string& text, const Lines& lines) {
   std::vector<std::int64_t> shape;
-  if (text.size() < 2 || text.front() != '[' || text.back() != ']') lines.refuse("a shape looks like [1,4], got '" + text + "'");
+  if (text.size() < 2 || text.front() != '[' || text.back() != ']') {
+    lines.refuse("a shape looks like [1,4], got '" + text + "'");
+  }
   const char* at = text.data() + 1;
   const char* const end = text.data() + text.size() - 1;
   while (at < end) {
@@ -106,7 +108,9 @@ Model read_model(const std::filesystem::path& path) {
   if (!std::filesystem::is_regular_file(path, error)) {
     throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, "there is no readable model file");
   }
-  if (std::filesystem::file_size(path, error) > kLimitBytes) throw Failure(VERGE_ENGINE_CORRUPT, "more than 64 KiB of text");
+  if (std::filesystem::file_size(path, error) > kLimitBytes) {
+    throw Failure(VERGE_ENGINE_CORRUPT, "more than 64 KiB of text");
+  }
   std::ifstream in(path);
   Lines lines(in);
   Model model;

@@ -7,9 +7,9 @@
 //   function <name> [<argument>]
 //   delay_ms <milliseconds>                                 every run takes so long
 //
-// Functions: identity (output n is input n, byte for byte, cut or padded with zeros); sum (every element of every output
-// is the sum of all elements of all inputs, as stored); constant <number>; fail <message>; fail_after <runs> (identity,
-// then failures). A variable output dimension is that of the first input at the same place.
+// Functions: identity (output n is input n, byte for byte, cut or padded with zeros); sum (every element of every
+// output is the sum of all elements of all inputs, as stored); constant <number>; fail <message>; fail_after <runs>
+// (identity, then failures). A variable output dimension is that of the first input at the same place.
 #pragma once
 
 #include <filesystem>

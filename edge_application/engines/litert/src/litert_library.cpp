@@ -1,5 +1,7 @@
+#include <filesystem>
 #include <mutex>
 #include <string>
+#include <system_error>
 
 #include <dlfcn.h>
 
@@ -20,9 +22,21 @@ void find(void* library, const char* name, Function& function) {
   function = reinterpret_cast<Function>(symbol);
 }
 
+/// The library in ../vendor beside the plug-in's folder, where the build and the installation put it; else wherever the
+/// system's loader finds one. By path and not by a run path, which the sanitizers' dlopen() does not follow.
+void* open_library() {
+  Dl_info plugin{};
+  if (::dladdr(reinterpret_cast<const void*>(&open_library), &plugin) != 0 && plugin.dli_fname != nullptr) {
+    const std::filesystem::path folder = std::filesystem::path(plugin.dli_fname).parent_path();
+    const std::filesystem::path beside = folder / "../vendor/libLiteRt.so";
+    std::error_code error;
+    if (std::filesystem::exists(beside, error)) return ::dlopen(beside.c_str(), RTLD_NOW | RTLD_LOCAL);
+  }
+  return ::dlopen("libLiteRt.so", RTLD_NOW | RTLD_LOCAL);
+}
+
 Functions load() {
-  // By name alone: the plug-in's run path says where it lies, in the build tree and when installed.
-  void* library = ::dlopen("libLiteRt.so", RTLD_NOW | RTLD_LOCAL);
+  void* library = open_library();
   if (library == nullptr) {
     const char* reason = ::dlerror();
     throw Failure(VERGE_ENGINE_UNAVAILABLE,

@@ -43,7 +43,8 @@ void Request::Side::wrap(std::size_t index, verge_engine_datatype type) {
     tensor_type.layout.dimensions[i] = static_cast<std::int32_t>(buffer.shape()[i]);
   }
   TensorBuffer handle = nullptr;
-  check(functions().CreateTensorBufferFromHostMemory(&tensor_type, buffer.data(), buffer.size_bytes(), nullptr, &handle),
+  check(functions().CreateTensorBufferFromHostMemory(&tensor_type, buffer.data(), buffer.size_bytes(), nullptr,
+                                                     &handle),
         "making a tensor");
   owned[index].reset(handle);
   handles[index] = handle;

@@ -109,8 +109,8 @@ std::unique_ptr<Instance> Session::compile() {
   if (status != kStatusOk) {
     // The structure was verified: what is left is a graph that this version cannot build.
     throw Failure(VERGE_ENGINE_UNSUPPORTED, std::string("LiteRT " VERGE_LITERT_VERSION " cannot build the model: ") +
-                                                status_text(status) + "; an operator or its version is not known to it, "
-                                                "or its shapes do not fit");
+                                                status_text(status) + "; an operator or its version is not known to "
+                                                "it, or its shapes do not fit");
   }
   instance->compiled.reset(compiled);
   check(functions().SetCompiledModelCancellationFunction(
@@ -150,7 +150,9 @@ std::vector<std::vector<std::int64_t>> Session::output_shapes(const Instance& in
   }
   std::vector<std::vector<std::int64_t>> shapes;
   for (const Layout& layout : layouts) {
-    if (layout.rank > VERGE_ENGINE_MAX_RANK) throw Failure(VERGE_ENGINE_UNSUPPORTED, "an output has too many dimensions");
+    if (layout.rank > VERGE_ENGINE_MAX_RANK) {
+      throw Failure(VERGE_ENGINE_UNSUPPORTED, "an output has too many dimensions");
+    }
     shapes.emplace_back(layout.dimensions, layout.dimensions + layout.rank);
   }
   return shapes;

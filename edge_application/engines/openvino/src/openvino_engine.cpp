@@ -95,6 +95,7 @@ class Session final : public Compiled {
 
  private:
   void check_device() {
+    if (device_ == "CPU") return;  // Asking for the others loads their plug-ins, tens of megabytes each.
     const std::vector<std::string> devices = core_.get_available_devices();
     const std::string base = device_.substr(0, device_.find('.'));
     std::string list;
@@ -146,8 +147,8 @@ std::string version() {
 
 extern "C" const verge_engine_api* verge_engine_entry(std::uint32_t host_abi_major) {
   namespace openvino = verge::engines::openvino;
+  using Adapter = verge::engines::Adapter<openvino::Session, openvino::Request>;
   static const std::string version = openvino::version();
-  static const verge_engine_api api =
-      verge::engines::Adapter<openvino::Session, openvino::Request>::api("openvino", version.c_str(), openvino::kFormats);
+  static const verge_engine_api api = Adapter::api("openvino", version.c_str(), openvino::kFormats);
   return host_abi_major == VERGE_ENGINE_ABI_MAJOR ? &api : nullptr;
 }

@@ -56,8 +56,8 @@ void check_path(const std::filesystem::path& path, std::string_view format) {
                                                    ", got '" + path.filename().string() + "'");
 }
 
-/// The format's own front end. ov::Core::read_model() would ask every front end there is for a file that its own refuses,
-/// which loads them all and logs their complaints.
+/// The format's own front end. ov::Core::read_model() would ask every front end there is for a file that its own
+/// refuses, which loads them all and logs their complaints.
 std::shared_ptr<ov::Model> convert(ov::Core& core, const std::string& path, std::string_view format) {
   const char* name = format_named(format).front_end;
   if (name == nullptr) return core.read_model(path);
@@ -150,8 +150,8 @@ std::optional<TfliteModel> read_file(const std::string& path, std::string_view f
   if (file.has_legacy_hybrid_weights) {
     // Measured: unet_person_hybrid_quant gave 3e28 where LiteRT gave probabilities.
     throw Failure(VERGE_ENGINE_UNSUPPORTED,
-                  "its weights are signed numbers in tensors marked UINT8 (the form of before 2019), which OpenVINO takes "
-                  "for unsigned ones: use the engine 'litert', or convert the model again");
+                  "its weights are signed numbers in tensors marked UINT8 (the form of before 2019), which OpenVINO "
+                  "takes for unsigned ones: use the engine 'litert', or convert the model again");
   }
   return file;
 }

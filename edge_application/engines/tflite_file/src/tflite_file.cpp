@@ -34,8 +34,8 @@ namespace quantisation_field {
 constexpr unsigned kMin = 0, kMax = 1, kScale = 2, kZeroPoint = 3, kDimension = 6;
 }
 namespace operator_field {
-constexpr unsigned kCode = 0, kInputs = 1, kOutputs = 2, kOptions = 4, kCustomOptions = 5, kMutating = 7,
-                   kIntermediates = 8, kOptions2 = 12;
+constexpr unsigned kCode = 0, kInputs = 1, kOutputs = 2, kOptionsType = 3, kOptions = 4, kCustomOptions = 5,
+                   kMutating = 7, kIntermediates = 8, kOptions2 = 12;
 }
 namespace code_field {
 constexpr unsigned kDeprecatedCode = 0, kCustomCode = 1, kBuiltinCode = 3;
@@ -72,7 +72,9 @@ void check_indices(const Elements& indices, std::size_t count, bool optional) {
   for (std::size_t i = 0; i < indices.count; ++i) {
     const auto index = indices.scalar<std::int32_t>(i);
     if (index == -1 && optional) continue;
-    if (index < 0 || static_cast<std::size_t>(index) >= count) throw_damaged("an operator names a tensor that is not there");
+    if (index < 0 || static_cast<std::size_t>(index) >= count) {
+      throw_damaged("an operator names a tensor that is not there");
+    }
   }
 }
 
@@ -190,8 +192,18 @@ class Reader {
     if (node.has(operator_field::kOptions)) static_cast<void>(node.table(operator_field::kOptions));
     if (node.has(operator_field::kOptions2)) static_cast<void>(node.table(operator_field::kOptions2));
     const std::int32_t code = builtin_code(codes_.table(code_index));
+    if (code == kCustom) check_custom_operator(node, codes_.table(code_index).text(code_field::kCustomCode));
     if ((code == kConv2d || code == kDepthwiseConv2d || code == kFullyConnected) && inputs.count >= 2) {
       note_hybrid_weights(inputs.scalar<std::int32_t>(0), inputs.scalar<std::int32_t>(1), tensors);
+    }
+  }
+
+  /// A custom operator's kernel reads its options, and the detections' without looking whether there are any.
+  static void check_custom_operator(const Table& node, std::string_view name) {
+    const bool has_options = node.scalars<std::uint8_t>(operator_field::kCustomOptions).count > 0;
+    const bool needs_options = name == "TFLite_Detection_PostProcess";
+    if (node.scalar<std::uint8_t>(operator_field::kOptionsType) != 0 || (needs_options && !has_options)) {
+      throw_damaged("custom operator '" + std::string(name) + "' has the options of another operator");
     }
   }
 

@@ -72,8 +72,8 @@ Result<const verge_engine_api*> open(std::string_view name, const std::filesyste
   }
   if (!is_complete(*api) || name != api->name) {
     return Error(ErrorCode::failed_precondition, "VRG-ENG-002",
-                 "engine " + in_quotes(name) + " is not usable: its table of functions is incomplete or belongs to another "
-                     "engine; install the plug-in that belongs to this program");
+                 "engine " + in_quotes(name) + " is not usable: its table of functions is incomplete or another "
+                     "engine's; install the plug-in that belongs to this program");
   }
   return api;
 }
@@ -92,7 +92,8 @@ struct EngineCatalogue::State {
     std::error_code error;
     for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
       const std::string file = at->path().filename().string();
-      if (!file.starts_with(kPrefix) || !file.ends_with(kSuffix) || file.size() < kPrefix.size() + kSuffix.size()) continue;
+      if (!file.starts_with(kPrefix) || !file.ends_with(kSuffix)) continue;
+      if (file.size() < kPrefix.size() + kSuffix.size()) continue;
       std::string name = file.substr(kPrefix.size(), file.size() - kPrefix.size() - kSuffix.size());
       if (is_name(name)) out.push_back(std::move(name));
     }

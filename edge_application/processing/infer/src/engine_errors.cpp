@@ -3,7 +3,8 @@
 namespace verge::processing {
 
 Error engine_error(verge_engine_status status, std::string_view context, std::string_view message) {
-  std::string text = std::string(context) + ": " + std::string(message.empty() ? "the engine gives no reason" : message);
+  std::string text = std::string(context) + ": ";
+  text += message.empty() ? "the engine gives no reason" : message;
   switch (status) {
     case VERGE_ENGINE_INVALID_ARGUMENT: return {ErrorCode::invalid_argument, "VRG-ENG-010", std::move(text)};
     case VERGE_ENGINE_UNSUPPORTED: return {ErrorCode::unimplemented, "VRG-ENG-011", std::move(text)};

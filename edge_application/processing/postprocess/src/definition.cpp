@@ -119,6 +119,14 @@ class Checker {
     return error("VRG-PST-002", fmt::format("expected an output of the model ({}), got '{}'", one_of(names), *wanted));
   }
 
+  /// Heads of boxes have coordinates among their values: an activation of all of them is never meant.
+  Result<void> check_untouched(std::size_t index) const {
+    if (plan_.activations[index] == Activation::none) return {};
+    return error("VRG-PST-001", fmt::format("expected the output {} without softmax or sigmoid before it, got one; use "
+                                            "'activation' of ssd_boxes or yolo_grid",
+                                            shown(index)));
+  }
+
   [[nodiscard]] std::string shown(std::size_t index) const {
     return fmt::format("'{}' {}", plan_.outputs[index].name, describe(plan_.outputs[index]));
   }
@@ -204,6 +212,9 @@ class Checker {
     VERGE_ASSIGN(result.classes, output(step.classes, 1));
     VERGE_ASSIGN(result.scores, output(step.scores, 2));
     VERGE_ASSIGN(result.count, output(step.count, 3));
+    for (const std::size_t index : {result.boxes, result.classes, result.scores, result.count}) {
+      VERGE_TRY(check_untouched(index));
+    }
     VERGE_TRY(check_box_tensor(result.boxes));
     plan_.final_step = result;
     return {};
@@ -214,10 +225,15 @@ class Checker {
     SsdBoxes result;
     VERGE_ASSIGN(result.boxes, output(step.boxes, 0));
     VERGE_ASSIGN(result.scores, output(step.scores, 1));
+    VERGE_TRY(check_untouched(result.boxes));
+    VERGE_TRY(check_untouched(result.scores));
     VERGE_TRY(check_box_tensor(result.boxes));
     if (step.anchors.max_scale < step.anchors.min_scale) {
       return error("VRG-PST-004", fmt::format("expected max_scale of at least min_scale {}, got {}", step.anchors.min_scale,
                                               step.anchors.max_scale));
+    }
+    if (const auto count = count_anchors(step.anchors); count > kMostAnchors) {
+      return error("VRG-PST-004", fmt::format("expected at most {} anchors, got {}; correct 'layers'", kMostAnchors, count));
     }
     result.anchors = make_anchors(step.anchors);
     result.activation = activation_of(step.activation);
@@ -252,9 +268,14 @@ class Checker {
     VERGE_TRY(enter("yolo_grid", Stage::final));
     YoloGrid result;
     VERGE_ASSIGN(result.output, output(step.output, 0));
+    VERGE_TRY(check_untouched(result.output));
     VERGE_TRY(check_anchors(step));
     result.step = step;
     result.activation = activation_of(step.activation);
+    if (const auto count = size_ ? count_cells(step, *size_) : 0; count > kMostAnchors) {
+      return error("VRG-PST-004", fmt::format("expected at most {} cells on an input of {} × {}, got {}; correct 'strides'",
+                                              kMostAnchors, size_->width, size_->height, count));
+    }
     if (size_) make_cells(step, *size_, result.cells);
     if (const auto shape = fixed(plan_.outputs[result.output].shape)) {
       const auto head = head_shape(*shape, step.channels_first);

@@ -87,6 +87,10 @@ struct HeadShape {
 };
 std::optional<HeadShape> head_shape(std::span<const std::int64_t> shape, bool channels_first);
 
+/// Most anchors or cells that a definition may ask for: far beyond any model, and still little memory.
+inline constexpr std::uint64_t kMostAnchors = 1'000'000;
+[[nodiscard]] std::uint64_t count_anchors(const wire::SsdAnchors& definition) noexcept;
+[[nodiscard]] std::uint64_t count_cells(const wire::YoloGridStep& step, ImageSize model) noexcept;
 /// The cells of a head on an input of this size; none when the boxes need no decoding.
 void make_cells(const wire::YoloGridStep& step, ImageSize model, std::vector<GridCell>& cells);
 /// The anchors of the TensorFlow object-detection SSD generator.

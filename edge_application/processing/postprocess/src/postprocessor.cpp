@@ -165,18 +165,17 @@ Result<void> Postprocessor::State::give_boxes(std::span<const TensorView> output
     if (!head || head->rows != ssd->anchors.size() || codes.size() != head->rows * 4) {
       return wrong_tensor(plan.outputs[ssd->scores], describe(outputs[ssd->scores].shape));
     }
-    if (plan.activations[ssd->scores] == Activation::softmax) softmax(values[ssd->scores], head->values, 1);
     boxes.add_ssd(*ssd, codes, scores, model);
   } else if (auto* yolo = std::get_if<YoloGrid>(&plan.final_step)) {
-    if (cells_for != model) make_cells(yolo->step, model, yolo->cells);
-    cells_for = model;
     const auto head = head_shape(outputs[yolo->output].shape, yolo->step.channels_first);
     const bool decodes = yolo->step.decode != wire::GridDecode::none;
-    if (!head || (decodes && head->rows != yolo->cells.size())) {
+    if (!head || (decodes && head->rows != count_cells(yolo->step, model))) {
       return wrong_tensor(plan.outputs[yolo->output],
                           fmt::format("{} for an input of {} × {}", describe(outputs[yolo->output].shape), model.width,
                                       model.height));
     }
+    if (cells_for != model) make_cells(yolo->step, model, yolo->cells);
+    cells_for = model;
     VERGE_ASSIGN(const std::span<const float> values_of_head, real(outputs, yolo->output));
     boxes.add_yolo(*yolo, values_of_head, *head);
   }

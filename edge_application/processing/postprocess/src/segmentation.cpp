@@ -140,9 +140,11 @@ void MaskMaker::make(const Segmentation& step, std::span<const float> scores, co
     mask.classes.assign(decided_.begin(), decided_.end());
     return;
   }
-  mask.width = placement.source_width;
-  mask.height = placement.source_height;
+  mask.width = std::max(placement.source_width, 0);
+  mask.height = std::max(placement.source_height, 0);
+  if (mask.width == 0 || mask.height == 0) mask.width = mask.height = 0;
   mask.classes.resize(static_cast<std::size_t>(mask.width) * static_cast<std::size_t>(mask.height));
+  if (mask.classes.empty()) return;
   place_columns(shape, model, placement, mask.width);
   const bool bilinear = step.step.interpolation == wire::MapInterpolation::bilinear &&
                         step.step.method != wire::SegmentationMethod::labels;

@@ -21,8 +21,10 @@ std::optional<MapShape> map_shape(const wire::SegmentationStep& step, std::span<
     if ((dimensions.size() == 4 || (dimensions.size() == 3 && single)) && dimensions.front() == 1) {
       dimensions = dimensions.subspan(1);
     }
+    // [1,N] is a flat map that lacks its size, not one row.
+    const bool flat = shape.size() < 2 || (shape.size() == 2 && shape.front() == 1);
     const auto at = [&](std::size_t i) { return static_cast<std::size_t>(dimensions[i]); };
-    if (dimensions.size() == 2 && single) {
+    if (dimensions.size() == 2 && single && !flat) {
       map = {at(0), at(1), 1, 0, 0};
     } else if (dimensions.size() == 3) {
       map = planar ? MapShape{at(1), at(2), at(0), 0, 0} : MapShape{at(0), at(1), at(2), 0, 0};
@@ -47,12 +49,40 @@ std::optional<HeadShape> head_shape(std::span<const std::int64_t> shape, bool ch
   return channels_first ? HeadShape{second, first} : HeadShape{first, second};
 }
 
+namespace {
+
+std::span<const std::int64_t> strides_of(const wire::YoloGridStep& step) noexcept {
+  static constexpr std::int64_t kUsual[] = {8, 16, 32};
+  return step.strides.empty() ? std::span<const std::int64_t>(kUsual) : std::span<const std::int64_t>(step.strides);
+}
+
+}  // namespace
+
+std::uint64_t count_cells(const wire::YoloGridStep& step, ImageSize model) noexcept {
+  if (step.decode == wire::GridDecode::none) return 0;
+  const auto strides = strides_of(step);
+  std::uint64_t count = 0;
+  for (std::size_t s = 0; s < strides.size(); ++s) {
+    const std::uint64_t anchors = step.decode == wire::GridDecode::sigmoid ? step.anchors[s].size() / 2 : 1;
+    count += anchors * static_cast<std::uint64_t>((model.width / strides[s]) * (model.height / strides[s]));
+  }
+  return count;
+}
+
+std::uint64_t count_anchors(const wire::SsdAnchors& definition) noexcept {
+  const std::uint64_t ratios = definition.aspect_ratios.empty() ? 5 : definition.aspect_ratios.size();
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < definition.layers.size(); ++i) {
+    const auto cells = static_cast<std::uint64_t>(definition.layers[i] * definition.layers[i]);
+    count += cells * (i == 0 && definition.reduce_boxes_in_lowest_layer ? 3 : ratios + 1);
+  }
+  return count;
+}
+
 void make_cells(const wire::YoloGridStep& step, ImageSize model, std::vector<GridCell>& cells) {
-  static constexpr std::int64_t kStrides[] = {8, 16, 32};
   cells.clear();
   if (step.decode == wire::GridDecode::none) return;
-  const std::span<const std::int64_t> strides = step.strides.empty() ? std::span<const std::int64_t>(kStrides)
-                                                                     : std::span<const std::int64_t>(step.strides);
+  const auto strides = strides_of(step);
   for (std::size_t s = 0; s < strides.size(); ++s) {
     const auto stride = static_cast<int>(strides[s]);
     const bool anchored = step.decode == wire::GridDecode::sigmoid;

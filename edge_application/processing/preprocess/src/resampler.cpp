@@ -19,12 +19,12 @@ void Resampler::plan(const ResampleRequest& request) {
   // Where a side keeps its length every filter has the weight 1 at one pixel.
   copies_x_ = request.in.width == request.scaled.width;
   copies_y_ = request.in.height == request.scaled.height || request.interpolation == wire::Interpolation::nearest;
+  const bool nearest = request.interpolation == wire::Interpolation::nearest;
+  sampled_ = !request.antialias && !nearest && request.interpolation != wire::Interpolation::area;
   needed_rows_.clear();
   slots_.clear();
   for (std::size_t i = 0; i < y_.begin.size(); ++i) {
-    const std::int32_t first = copies_y_ && request.interpolation != wire::Interpolation::nearest
-                                   ? request.y + static_cast<std::int32_t>(i)
-                                   : y_.begin[i];
+    const std::int32_t first = copies_y_ && !nearest ? request.y + static_cast<std::int32_t>(i) : y_.begin[i];
     const std::int32_t end = copies_y_ ? first + 1 : first + y_.length[i];
     for (std::int32_t y = first; y < end; ++y) {
       if (needed_rows_.empty() || y > needed_rows_.back()) needed_rows_.push_back(y);
@@ -36,7 +36,7 @@ void Resampler::plan(const ResampleRequest& request) {
   const std::size_t row_bytes =
       static_cast<std::size_t>(request.wanted.width) * static_cast<std::size_t>(request.channels);
   scaled_stride_bytes_ = (row_bytes + kOverreadBytes) / kOverreadBytes * kOverreadBytes + kOverreadBytes;
-  const std::size_t kept_rows = copies_x_ ? 0 : needed_rows_.size();
+  const std::size_t kept_rows = copies_x_ || sampled_ || nearest ? 0 : needed_rows_.size();
   scaled_rows_.resize(std::max(scaled_rows_.size(), kept_rows * scaled_stride_bytes_));
   row_.resize(std::max(row_.size(), scaled_stride_bytes_));
 }
@@ -67,36 +67,77 @@ void Resampler::pass_x(const ImageView& image) {
 void Resampler::start(const ImageView& image, const ResampleRequest& request) {
   if (!planned_ || !(request == request_)) plan(request);
   image_ = image;
-  if (!copies_x_ && request.interpolation != wire::Interpolation::nearest) pass_x(image);
+  for (WideRow& wide : wide_rows_) wide.y = -1;
+  const bool nearest = request.interpolation == wire::Interpolation::nearest;
+  if (!copies_x_ && !sampled_ && !nearest) pass_x(image);
+}
+
+const std::uint8_t* Resampler::nearest_row(std::int32_t y) {
+  const std::uint8_t* in = image_.row(y);
+  const std::size_t count = x_.begin.size();
+  if (request_.channels == 1) {
+    for (std::size_t x = 0; x < count; ++x) row_[x] = in[x_.begin[x]];
+    return row_.data();
+  }
+  const auto pixel = [&](std::size_t x) { return in + static_cast<std::ptrdiff_t>(x_.begin[x]) * 3; };
+  std::size_t x = 0;
+  // Four bytes move faster than three, while there is a pixel behind; the next write mends the fourth.
+  for (; x < count && x_.begin[x] < request_.in.width - 1; ++x) std::memcpy(row_.data() + 3 * x, pixel(x), 4);
+  for (; x < count; ++x) std::memcpy(row_.data() + 3 * x, pixel(x), 3);
+  return row_.data();
+}
+
+/// Source row `y` after the pass along x; the last four stay.
+const std::int32_t* Resampler::wide_row(std::int32_t y) {
+  WideRow& wide = wide_rows_.at(static_cast<std::size_t>(y) % wide_rows_.size());
+  if (wide.y == y) return wide.values.data();
+  wide.y = y;
+  const auto channels = static_cast<std::size_t>(request_.channels);
+  wide.values.resize(std::max(wide.values.size(), x_.begin.size() * channels));
+  const std::uint8_t* in = image_.row(y);
+  for (std::size_t x = 0; x < x_.begin.size(); ++x) {
+    const std::uint8_t* pixel = in + static_cast<std::size_t>(x_.begin[x]) * channels;
+    const std::int32_t* weights = x_.at(static_cast<int>(x));
+    const auto length = static_cast<std::size_t>(x_.length[x]);
+    for (std::size_t c = 0; c < channels; ++c) {
+      std::int32_t sum = 1 << 14;
+      for (std::size_t i = 0; i < length; ++i) sum += pixel[i * channels + c] * weights[i];
+      wide.values[x * channels + c] = sum >> 15;
+    }
+  }
+  return wide.values.data();
+}
+
+const std::uint8_t* Resampler::sampled_row(int y) {
+  const auto target = static_cast<std::size_t>(y);
+  const std::size_t count = x_.begin.size() * static_cast<std::size_t>(request_.channels);
+  std::array<const std::int32_t*, 4> rows{};
+  std::array<std::int32_t, 4> weights{};
+  const auto length = static_cast<std::size_t>(y_.length[target]);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    // What is short of four rows is filled up with the first one, without weight.
+    rows.at(i) = wide_row(y_.begin[target] + static_cast<std::int32_t>(i < length ? i : 0));
+    weights.at(i) = i < length ? (y_.at(y)[i] + 128) >> 8 : 0;
+  }
+  for (std::size_t x = 0; x < count; ++x) {
+    const std::int32_t sum = rows[0][x] * weights[0] + rows[1][x] * weights[1] + rows[2][x] * weights[2] +
+                             rows[3][x] * weights[3] + (1 << 20);
+    row_[x] = static_cast<std::uint8_t>(std::clamp(sum >> 21, 0, 255));
+  }
+  return row_.data();
 }
 
 const std::uint8_t* Resampler::row(int y) {
   const auto target = static_cast<std::size_t>(y);
-  const auto channels = static_cast<std::size_t>(request_.channels);
-  const std::size_t row_bytes = static_cast<std::size_t>(request_.wanted.width) * channels;
+  if (sampled_) return sampled_row(y);
   const std::int32_t first = needed_rows_[static_cast<std::size_t>(slots_[target])];
-  if (request_.interpolation == wire::Interpolation::nearest) {
-    const std::uint8_t* in = image_.row(first);
-    if (channels == 1) {
-      for (std::size_t x = 0; x < row_bytes; ++x) row_[x] = in[x_.begin[x]];
-    } else {
-      const std::size_t count = x_.begin.size();
-      std::size_t x = 0;
-      // Four bytes move faster than three, while there is a pixel behind; the next write mends the fourth.
-      for (; x < count && x_.begin[x] < request_.in.width - 1; ++x) {
-        std::memcpy(row_.data() + 3 * x, in + static_cast<std::ptrdiff_t>(x_.begin[x]) * 3, 4);
-      }
-      for (; x < count; ++x) std::memcpy(row_.data() + 3 * x, in + static_cast<std::ptrdiff_t>(x_.begin[x]) * 3, 3);
-    }
-    return row_.data();
-  }
-  const std::uint8_t* in = scaled_rows_.data() + static_cast<std::size_t>(slots_[target]) * scaled_stride_bytes_;
-  std::size_t stride_bytes = scaled_stride_bytes_;
-  if (copies_x_) {
-    in = image_.row(first) + static_cast<std::size_t>(request_.x) * channels;
-    stride_bytes = image_.stride_bytes;
-  }
+  if (request_.interpolation == wire::Interpolation::nearest) return nearest_row(first);
+  const auto channels = static_cast<std::size_t>(request_.channels);
+  const std::size_t stride_bytes = copies_x_ ? image_.stride_bytes : scaled_stride_bytes_;
+  const std::uint8_t* in = copies_x_ ? image_.row(first) + static_cast<std::size_t>(request_.x) * channels
+                                     : scaled_rows_.data() + static_cast<std::size_t>(slots_[target]) * stride_bytes;
   if (copies_y_) return in;
+  const std::size_t row_bytes = static_cast<std::size_t>(request_.wanted.width) * channels;
   filter_columns(in, stride_bytes, y_.at(y), y_.length[target], row_bytes, row_.data());
   return row_.data();
 }

@@ -1,6 +1,7 @@
 // Resampler: one part of a picture, scaled, row by row.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -21,7 +22,8 @@ struct ResampleRequest {
   bool operator==(const ResampleRequest&) const = default;
 };
 
-/// Scales in two passes, x first, as Pillow does; the weights are kept while the request stays the same.
+/// Scales in two passes; the weights are kept while the request stays the same. Antialiased: x first, with
+/// 8 bits between the passes, as in Pillow. Sampled: more bits between them, as in OpenCV.
 class Resampler {
  public:
   /// Scales along x the rows that will be needed. `image` must live until the last row().
@@ -32,11 +34,15 @@ class Resampler {
  private:
   void plan(const ResampleRequest& request);
   void pass_x(const ImageView& image);
+  const std::uint8_t* nearest_row(std::int32_t y);
+  const std::uint8_t* sampled_row(int y);
+  const std::int32_t* wide_row(std::int32_t y);
 
   ResampleRequest request_;
   bool planned_ = false;
   bool copies_x_ = false;  ///< The width stays: rows are used where they are.
   bool copies_y_ = false;
+  bool sampled_ = false;
   Taps x_;
   Taps y_;
   std::vector<std::int32_t> needed_rows_;  ///< Rows of the picture that have a weight, in order.
@@ -45,6 +51,11 @@ class Resampler {
   std::size_t scaled_stride_bytes_ = 0;
   std::vector<std::uint8_t> edge_rows_;    ///< Copies of the rows behind which nothing may be read.
   std::vector<std::uint8_t> row_;
+  struct WideRow {
+    std::int32_t y = -1;
+    std::vector<std::int32_t> values;
+  };
+  std::array<WideRow, 4> wide_rows_;  ///< Source rows after the pass along x, with 7 bits behind the point.
   ImageView image_;
 };
 

@@ -22,9 +22,17 @@ struct Node {
   std::vector<std::pair<std::string, Node>> members;  ///< In the order of the file; keys are unique.
   int line = 0;                                       ///< From 1; 0 when made in memory.
 
+  // Declared here and defaulted below: Clang 14 would else look into a pair of an incomplete Node.
+  Node();
+  ~Node();
+  Node(const Node&);
+  Node(Node&&) noexcept;
+  Node& operator=(const Node&);
+  Node& operator=(Node&&) noexcept;
+
   /// The member called so, or null.
   [[nodiscard]] const Node* find(std::string_view key) const noexcept;
-  void add(std::string_view key, Node value) { members.emplace_back(key, std::move(value)); }
+  void add(std::string_view key, Node value);
 
   [[nodiscard]] static Node map();
   [[nodiscard]] static Node list();
@@ -33,18 +41,30 @@ struct Node {
   [[nodiscard]] static Node number(double value);  ///< The shortest text that reads back as the same value.
   [[nodiscard]] static Node boolean(bool value);
   template <typename Range, typename Make>
-  [[nodiscard]] static Node list_of(const Range& range, Make make) {
-    Node node = list();
-    for (const auto& item : range) node.items.push_back(make(item));
-    return node;
-  }
+  [[nodiscard]] static Node list_of(const Range& range, Make make);
   template <typename Map, typename Make>
-  [[nodiscard]] static Node map_of(const Map& values, Make make) {
-    Node node = map();
-    for (const auto& [key, item] : values) node.add(key, make(item));
-    return node;
-  }
+  [[nodiscard]] static Node map_of(const Map& values, Make make);
 };
+
+inline Node::Node() = default;
+inline Node::~Node() = default;
+inline Node::Node(const Node&) = default;
+inline Node::Node(Node&&) noexcept = default;
+inline Node& Node::operator=(const Node&) = default;
+inline Node& Node::operator=(Node&&) noexcept = default;
+inline void Node::add(std::string_view key, Node value) { members.emplace_back(key, std::move(value)); }
+template <typename Range, typename Make>
+Node Node::list_of(const Range& range, Make make) {
+  Node node = list();
+  for (const auto& item : range) node.items.push_back(make(item));
+  return node;
+}
+template <typename Map, typename Make>
+Node Node::map_of(const Map& values, Make make) {
+  Node node = map();
+  for (const auto& [key, item] : values) node.add(key, make(item));
+  return node;
+}
 
 /// Where a value stands: the file and the path of keys to it. Refers to its parent, which must outlive it.
 class Place {

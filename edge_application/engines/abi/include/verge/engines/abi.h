@@ -2,8 +2,8 @@
  * The engine ABI: what a plug-in gives to Verge so that a model can run in it.
  *
  * A plug-in is a shared library "libverge_engine_<name>.so" that exports one symbol, verge_engine_entry(), and nothing
- * else. It is loaded with RTLD_LOCAL when a model first needs it. The ABI is plain C: no exceptions, no C++ types and no
- * ownership of memory cross it, except through the functions below.
+ * else. It is loaded with RTLD_LOCAL when a model first needs it. The ABI is plain C: no exceptions, no C++ types and
+ * no ownership of memory cross it, except through the functions below.
  *
  * Versions: the major number changes when an old host and a new plug-in (or the reverse) cannot work together. Within a
  * major number structures only grow at their end; `struct_size` tells the receiver how much the sender knows. A host
@@ -125,7 +125,8 @@ typedef struct verge_engine_load {
 typedef struct verge_engine_session verge_engine_session;
 typedef struct verge_engine_request verge_engine_request;
 
-/* Called once when an asynchronous run has ended, from a thread of the engine. It must not block or destroy the request. */
+/* Called once when an asynchronous run has ended, from a thread of the engine, before request_wait() returns. It must
+   not block or destroy the request. */
 typedef void (*verge_engine_done)(void* user_data, verge_engine_status status, const char* message);
 
 typedef struct verge_engine_api {
@@ -153,7 +154,9 @@ typedef struct verge_engine_api {
                                         verge_engine_error* error);
   void (*request_destroy)(verge_engine_request* request);
 
-  /* Gives a variable input its shape for the following runs. Null where shapes are fixed. */
+  /* Gives a variable input its shape for the following runs. Null where shapes are fixed. A variable first dimension
+     (the batch) begins as 1; an input with another variable dimension has no memory before this call, and
+     request_input() returns INVALID_ARGUMENT. */
   verge_engine_status (*request_set_input_shape)(verge_engine_request* request, uint32_t index, const int64_t* shape,
                                                  uint32_t rank, verge_engine_error* error);
   /* The engine's own buffer of an input: the host writes the content there, and nothing is copied. The pointer stays
@@ -163,8 +166,9 @@ typedef struct verge_engine_api {
   /* Content of an output, valid from the end of a run to the start of the next. */
   verge_engine_status (*request_output)(verge_engine_request* request, uint32_t index, verge_engine_tensor* tensor,
                                         verge_engine_error* error);
-  /* Uses the host's (or a device's) memory for an input or output from now on; the memory must outlive its use. Null, or
-     UNSUPPORTED for kinds of memory that the engine cannot use. */
+  /* Uses the host's (or a device's) memory for an input or output from now on, until the shape changes; the memory must
+     outlive its use and begin at a multiple of 64 bytes. Null, or UNSUPPORTED for kinds of memory that the engine
+     cannot use. */
   verge_engine_status (*request_bind_input)(verge_engine_request* request, uint32_t index,
                                             const verge_engine_tensor* tensor, verge_engine_error* error);
   verge_engine_status (*request_bind_output)(verge_engine_request* request, uint32_t index,

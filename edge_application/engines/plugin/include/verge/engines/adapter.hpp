@@ -84,7 +84,7 @@ class Adapter {
   static Status set_input_shape(verge_engine_request* request, std::uint32_t index, const std::int64_t* shape,
                                 std::uint32_t rank, Message* error) {
     return at_boundary(error, [&] {
-      if (shape == nullptr && rank > 0) throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, "a shape was announced, none came");
+      if (shape == nullptr && rank > 0) throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, "a shape must be given");
       of(request)->set_input_shape(index, std::span(shape, rank));
     });
   }

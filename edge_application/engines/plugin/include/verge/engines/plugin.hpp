@@ -145,7 +145,7 @@ inline void write_shape(std::span<const std::int64_t> shape, std::uint32_t& rank
                         std::int64_t (&out)[VERGE_ENGINE_MAX_RANK]) {
   if (shape.size() > VERGE_ENGINE_MAX_RANK) {
     throw Failure(VERGE_ENGINE_UNSUPPORTED,
-                  "a tensor of shape " + shape_text(shape) + " has more than 8 dimensions, the most that Verge handles");
+                  "a tensor of shape " + shape_text(shape) + " has more than 8 dimensions, the most Verge handles");
   }
   rank = static_cast<std::uint32_t>(shape.size());
   std::copy(shape.begin(), shape.end(), out);

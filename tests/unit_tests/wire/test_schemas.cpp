@@ -1,0 +1,96 @@
+// Every example of schemas/ through the generated readers; the same files are judged by a JSON Schema validator in
+// tests/integration_tests/test_schemas.py, so that both agree.
+#include <filesystem>
+
+#include <gmock/gmock.h>
+
+#include "verge/wire/edge_config.hpp"
+#include "verge/wire/golden.hpp"
+#include "verge/wire/metadata.hpp"
+#include "verge/wire/postprocessing.hpp"
+#include "verge/wire/preprocessing.hpp"
+
+namespace verge::wire {
+namespace {
+
+using testing::HasSubstr;
+
+/// Reads and writes back; the error, or the two texts.
+template <typename T, typename Read>
+Result<void> round_trip(const Node& node, const Place& place, Read read) {
+  Result<T> value = read(node, place);
+  if (!value) return std::move(value).error();
+  const auto again = parse_json(write_json_line(to_node(*value)), "again");
+  if (!again) return Error(again.error());
+  Result<T> second = read(*again, place);
+  if (!second) return std::move(second).error();
+  EXPECT_EQ(write_json_line(to_node(*value)), write_json_line(to_node(*second)));
+  return {};
+}
+
+Result<void> read_example(const std::filesystem::path& file) {
+  VERGE_ASSIGN(const Node node, read_document(file, file.filename().string()));
+  const std::string name = file.filename().string();
+  const Place place(name);
+  const std::string kind = name.substr(0, name.find('.'));
+  if (kind == "metadata") return round_trip<Metadata>(node, place, read_metadata);
+  if (kind == "preprocessing") return round_trip<Preprocessing>(node, place, read_preprocessing);
+  if (kind == "postprocessing") return round_trip<Postprocessing>(node, place, read_postprocessing);
+  if (kind == "golden") return round_trip<Golden>(node, place, read_golden);
+  if (kind == "edge_config") return round_trip<EdgeConfig>(node, place, read_edge_config);
+  return Error(ErrorCode::internal, "VRG-TST-002", "no reader for " + kind);
+}
+
+std::vector<std::filesystem::path> examples(const char* folder) {
+  std::vector<std::filesystem::path> files;
+  for (const char* part : {"package", "agent"}) {
+    for (const auto& entry :
+         std::filesystem::directory_iterator(std::filesystem::path(VERGE_SCHEMAS) / part / "examples" / folder)) {
+      files.push_back(entry.path());
+    }
+  }
+  return files;
+}
+
+TEST(Schemas, ValidExamplesAreRead) {
+  const auto files = examples("valid");
+  EXPECT_GE(files.size(), 7U);
+  for (const auto& file : files) {
+    const auto read = read_example(file);
+    EXPECT_TRUE(read) << file << ": " << read.error().text();
+  }
+}
+
+TEST(Schemas, InvalidExamplesAreRefusedWithFileAndLine) {
+  const auto files = examples("invalid");
+  EXPECT_GE(files.size(), 11U);
+  for (const auto& file : files) {
+    const auto read = read_example(file);
+    ASSERT_FALSE(read) << file;
+    EXPECT_THAT(read.error().message(), HasSubstr(file.filename().string() + " line ")) << file;
+    EXPECT_THAT(read.error().id(), HasSubstr("VRG-DOC-")) << file;
+  }
+}
+
+TEST(Schemas, AMisspeltKeyNamesTheNearest) {
+  const auto node = parse_yaml("version: 1\nmodles: []\n", "edge_config.yaml");
+  const auto read = read_edge_config(*node, Place("edge_config.yaml"));
+  EXPECT_THAT(read.error().message(), HasSubstr("edge_config.yaml line 2: unknown key 'modles'"));
+  EXPECT_THAT(read.error().message(), HasSubstr("did you mean 'models'?"));
+}
+
+TEST(Schemas, WrongTypesSayExpectedAndGot) {
+  const auto refuse = [](const char* yaml) {
+    const auto node = parse_yaml(yaml, "f");
+    return read_edge_config(*node, Place("f")).error().message();
+  };
+  EXPECT_THAT(refuse("version: one"), HasSubstr("expected a whole number"));
+  EXPECT_THAT(refuse("version: 1\nthreads: -1"), HasSubstr("expected a whole number from 0 to 1024"));
+  EXPECT_THAT(refuse("version: 1\nlogging: { level: loud }"), HasSubstr("debug, info, warning or error"));
+  EXPECT_THAT(refuse("version: 1\nmodels: {}"), HasSubstr("expected a list"));
+  EXPECT_THAT(refuse("version: 1\nmodels: [{}]"), HasSubstr("'package' is missing"));
+  EXPECT_THAT(refuse("- a"), HasSubstr("expected a map"));
+}
+
+}  // namespace
+}  // namespace verge::wire
