@@ -22,4 +22,4 @@ foreach(part core imgproc videoio)
   target_include_directories(opencv_${part} SYSTEM INTERFACE "${VERGE_OPENCV_INCLUDE_DIR}")
 endforeach()
 
-include(VergeEngines OPTIONAL)
+include(VergeEngines)

@@ -1,7 +1,7 @@
 """Scenes for segmentation: garments of Fashion-MNIST, tinted, scaled and placed on textured backgrounds.
 
 A scene is an RGB picture, float32 [size, size, 3] in 0..1, with a class for each pixel, uint8 [size, size]: 0 background,
-1..10 the garment classes in the order of LABELS.
+1..5 the kinds of garment in the order of LABELS.
 """
 
 import gzip
@@ -9,20 +9,21 @@ import pathlib
 
 import numpy as np
 
-LABELS = ["background", "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
-          "ankle boot"]
+LABELS = ["background", "top", "trousers", "dress", "shoe", "bag"]
+# Fashion-MNIST's ten classes (t-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot), by shape.
+GROUPS = np.array([1, 2, 1, 3, 1, 4, 1, 4, 5, 4], np.uint8)
 # Debian's package dataset-fashion-mnist; MIT.
 DATA = pathlib.Path("/usr/share/datasets/fashion-mnist")
 INK = 0.08  # Garment pixels darker than this count as background.
 
 
 def load(part):
-    """Garments of `part` ("train" or "t10k"): float32 [N, 28, 28] in 0..1 and uint8 [N] classes 0..9."""
+    """Garments of `part` ("train" or "t10k"): float32 [N, 28, 28] in 0..1 and uint8 [N] classes 1..5."""
     with gzip.open(DATA / f"{part}-images-idx3-ubyte.gz") as file:
         images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
     with gzip.open(DATA / f"{part}-labels-idx1-ubyte.gz") as file:
         labels = np.frombuffer(file.read(), np.uint8, offset=8)
-    return images.astype(np.float32) / 255.0, labels
+    return images.astype(np.float32) / 255.0, GROUPS[labels]
 
 
 def background(random, size):
@@ -49,7 +50,7 @@ def scene(random, garments, labels, size):
     """One scene and its classes; later garments cover earlier ones."""
     picture = background(random, size)
     classes = np.zeros((size, size), np.uint8)
-    for _ in range(random.integers(1, 2 + size // 24)):
+    for _ in range(random.integers(1, 2 + size // 32)):
         index = random.integers(len(garments))
         side = int(random.integers(26, 54))
         garment = enlarge(garments[index], side)
@@ -61,7 +62,7 @@ def scene(random, garments, labels, size):
         tint = random.uniform(0.35, 1.0, 3).astype(np.float32)
         shade = (0.15 + 0.85 * cut)[..., None] * tint
         picture[rows, columns] = np.where(ink[..., None], shade, picture[rows, columns])
-        classes[rows, columns] = np.where(ink, labels[index] + 1, classes[rows, columns])
+        classes[rows, columns] = np.where(ink, labels[index], classes[rows, columns])
     return np.clip(picture, 0, 1).astype(np.float32), classes
 
 

@@ -20,8 +20,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import fashion_scenes
 
-WIDTHS = (16, 32, 64)  # Channels of the encoder's levels.
-BOTTOM = 96
+WIDTHS = (12, 24, 48)  # Channels of the encoder's levels.
+BOTTOM = 64
 EPSILON = 1e-3
 CLASSES = len(fashion_scenes.LABELS)
 BATCH, TRAINING_SIZE, EXPORT_SIZE = 16, 64, 256
@@ -103,7 +103,7 @@ def train(steps):
     start = time.monotonic()
     for at in range(1, steps + 1):
         made = [fashion_scenes.scene(random, garments, labels, TRAINING_SIZE) for _ in range(BATCH)]
-        rate = 6e-3 * 0.5 * (1 + np.cos(np.pi * at / steps))
+        rate = 4e-3 * 0.5 * (1 + np.cos(np.pi * at / steps))
         weights, statistics, first, second, value = step(weights, statistics, first, second, float(at), rate,
                                                          np.stack([p for p, _ in made]),
                                                          np.stack([c for _, c in made]))
@@ -127,7 +127,7 @@ def mean_iou(weights, statistics, count=64, size=128):
 
 
 def export(weights, statistics, path):
-    """ONNX, normalisation folded into the convolutions, with input "image" [1, 3, 256, 256] in 0..1 and output "logits" [1, 11, 256, 256]."""
+    """ONNX, normalisation folded into the convolutions, with input "image" [1, 3, 256, 256] in 0..1 and output "logits" [1, 6, 256, 256]."""
     nodes, initialisers = [], [numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")]
 
     def convolution(name, x, active=True):

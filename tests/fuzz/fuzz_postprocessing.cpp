@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -47,6 +48,12 @@ Output make_output(Choices& choices, std::size_t index) {
     output.shape.push_back(dimension);
     output.spec.shape.push_back((byte & 0x80U) != 0 ? -1 : dimension);
     elements *= static_cast<std::size_t>(dimension);
+  }
+  constexpr std::size_t kMost = 1U << 14U;  // More of the same would only cost time.
+  if (elements > kMost) {
+    output.shape.clear();
+    output.spec.shape.clear();
+    elements = 1;
   }
   if (choices.next() % 2 == 1) output.spec.quantisation = Quantisation{0.25F, 3};
   output.memory.resize(elements * size_bytes(output.spec.datatype));

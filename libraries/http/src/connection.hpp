@@ -24,9 +24,9 @@ class Connection;
 struct Shared {
   ServerOptions options;
   Handler handler;
+  std::set<Connection*> connections;  ///< Before `io`, whose end destroys the last of them.
   boost::asio::io_context io{1};
   boost::asio::thread_pool pool;
-  std::set<Connection*> connections;
   std::atomic<std::size_t> in_flight{0};  ///< Requests that a handler has, or whose answer is on its way.
   std::atomic<bool> stopping{false};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};

@@ -7,6 +7,25 @@
 #include "kernels.hpp"
 
 namespace verge::processing {
+namespace {
+
+/// One row along x by four weights, with 7 bits behind the point.
+template <std::size_t kChannels>
+void widen(const std::uint8_t* in, const Taps& taps, std::int32_t* out) {
+  for (std::size_t x = 0; x < taps.begin.size(); ++x) {
+    const std::uint8_t* pixel = in + static_cast<std::size_t>(taps.begin[x]) * kChannels;
+    const std::int32_t* weights = taps.at(static_cast<int>(x));
+    const std::size_t last = static_cast<std::size_t>(taps.length[x] - 1) * kChannels;
+    for (std::size_t c = 0; c < kChannels; ++c) {
+      std::int32_t sum = 1 << 14;
+      // Weights past the length are 0: any pixel of the row will do.
+      for (std::size_t i = 0; i < 4; ++i) sum += pixel[std::min(i * kChannels, last) + c] * weights[i];
+      *out++ = sum >> 15;
+    }
+  }
+}
+
+}  // namespace
 
 void Resampler::plan(const ResampleRequest& request) {
   request_ = request;
@@ -20,7 +39,8 @@ void Resampler::plan(const ResampleRequest& request) {
   copies_x_ = request.in.width == request.scaled.width;
   copies_y_ = request.in.height == request.scaled.height || request.interpolation == wire::Interpolation::nearest;
   const bool nearest = request.interpolation == wire::Interpolation::nearest;
-  sampled_ = !request.antialias && !nearest && request.interpolation != wire::Interpolation::area;
+  // Only this filter overshoots, so that 8 bits between the passes would cut off what the second one takes back.
+  sampled_ = !request.antialias && request.interpolation == wire::Interpolation::bicubic;
   needed_rows_.clear();
   slots_.clear();
   for (std::size_t i = 0; i < y_.begin.size(); ++i) {
@@ -95,15 +115,10 @@ const std::int32_t* Resampler::wide_row(std::int32_t y) {
   const auto channels = static_cast<std::size_t>(request_.channels);
   wide.values.resize(std::max(wide.values.size(), x_.begin.size() * channels));
   const std::uint8_t* in = image_.row(y);
-  for (std::size_t x = 0; x < x_.begin.size(); ++x) {
-    const std::uint8_t* pixel = in + static_cast<std::size_t>(x_.begin[x]) * channels;
-    const std::int32_t* weights = x_.at(static_cast<int>(x));
-    const auto length = static_cast<std::size_t>(x_.length[x]);
-    for (std::size_t c = 0; c < channels; ++c) {
-      std::int32_t sum = 1 << 14;
-      for (std::size_t i = 0; i < length; ++i) sum += pixel[i * channels + c] * weights[i];
-      wide.values[x * channels + c] = sum >> 15;
-    }
+  if (channels == 3) {
+    widen<3>(in, x_, wide.values.data());
+  } else {
+    widen<1>(in, x_, wide.values.data());
   }
   return wide.values.data();
 }

@@ -23,7 +23,7 @@ struct ResampleRequest {
 };
 
 /// Scales in two passes; the weights are kept while the request stays the same. Antialiased: x first, with
-/// 8 bits between the passes, as in Pillow. Sampled: more bits between them, as in OpenCV.
+/// 8 bits between the passes, as in Pillow. Bicubic sampling: more bits between them, as in OpenCV.
 class Resampler {
  public:
   /// Scales along x the rows that will be needed. `image` must live until the last row().
