@@ -4,7 +4,7 @@ Usage: generate_cpp.py SCHEMA OUTPUT_BASE        writes OUTPUT_BASE.hpp and OUTP
 
 The subset of draft-07 that is understood: objects with "properties" and "additionalProperties": false (or a schema, which
 makes a map), "required", "minProperties"/"maxProperties" of 1, enums of strings, arrays with "items", "$ref" to
-"#/definitions/…", numbers and strings with limits, "default". Anything else stops the generator, so that no schema says
+"#/definitions/…", numbers and strings with limits, "default"; ["object", "null"] for objects that "- step:" may leave empty. Anything else stops the generator, so that no schema says
 more than the reader checks.
 """
 
@@ -69,7 +69,7 @@ class Generator:
         return None, schema
 
     def is_struct(self, schema):
-        return schema.get("type") == "object" and "properties" in schema
+        return schema.get("type") in ("object", ["object", "null"]) and "properties" in schema
 
     def cpp_type(self, schema):
         name, target = self.resolve(schema)
@@ -267,6 +267,8 @@ class Generator:
         one = schema.get("minProperties") == 1 and schema.get("maxProperties") == 1
         if ("minProperties" in schema or "maxProperties" in schema) and not one:
             fail(f"{name}: of minProperties and maxProperties only 1 and 1 together are understood")
+        if schema["type"] == "object":
+            out.append("  VERGE_TRY(check_map(node, place));")
         out.append(f"  VERGE_TRY(check_keys(node, place, kKeys, {'true' if one else 'false'}));")
         out.append(f"  {name} value;")
         out.append("  value.line = node.line;")

@@ -11,7 +11,9 @@ using namespace verge::processing;
 
 namespace {
 
-std::int64_t dimension(std::uint8_t byte) { return byte == 255 ? -1 : byte % 40; }
+std::int64_t dimension(std::uint8_t byte) {
+  return byte == 255 ? -1 : byte % 40;
+}
 
 }  // namespace
 

@@ -2,6 +2,8 @@
 same files in tests/unit_tests/wire."""
 
 import json
+import subprocess
+import sys
 
 import jsonschema
 import pytest
@@ -30,3 +32,9 @@ def test_every_document_in_the_tree_is_valid():
             jsonschema.validate(yaml.safe_load(path.read_text()), schema)
     schema = json.loads((ROOT / "schemas" / "agent" / "edge_config.schema.json").read_text())
     jsonschema.validate(yaml.safe_load((ROOT / "infrastructure" / "config" / "edge_config.yaml").read_text()), schema)
+
+
+def test_the_reference_is_that_of_the_schemas():
+    done = subprocess.run([sys.executable, ROOT / "schemas" / "generate_reference.py", "--check"], capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr

@@ -53,8 +53,9 @@ void decode_plainly(cv::Mat& out) {
 }
 
 Preprocessor make_preprocessor(const char* resize, DataType type) {
-  const std::string yaml = "{version: 1, sample: image, steps: [{resize: {width: 224, height: 224, " + std::string(resize) +
-                           "}}" + (type == DataType::fp32 ? ", {normalise: {scale: 0.00392156862745098}}" : "") + "]}";
+  const std::string yaml = "{version: 1, sample: image, steps: [{resize: {width: 224, height: 224, " +
+                           std::string(resize) + "}}" +
+                           (type == DataType::fp32 ? ", {normalise: {scale: 0.00392156862745098}}" : "") + "]}";
   const auto node = wire::parse_yaml(yaml, "bench.yaml");
   const auto definition = wire::read_preprocessing(*node, wire::Place("bench.yaml"));
   auto made = Preprocessor::compile(*definition, "bench.yaml", {"in", type, {1, kSide, kSide, 3}, {}});
@@ -106,14 +107,16 @@ void resize_by_hand(benchmark::State& state, int interpolation) {
 }
 
 void yolo(benchmark::State& state) {
-  const auto node = wire::parse_yaml("{version: 1, steps: [{yolo_grid: {}}, {score_threshold: {score: 0.3}}, {nms: {}}]}", "b");
+  const auto node =
+      wire::parse_yaml("{version: 1, steps: [{yolo_grid: {}}, {score_threshold: {score: 0.3}}, {nms: {}}]}", "b");
   const std::vector<TensorSpec> outputs{{"out", DataType::fp32, {1, 3549, 85}, {}}};
   auto made = Postprocessor::compile(*wire::read_postprocessing(*node, wire::Place("b")), "b", {},
                                      {"in", DataType::fp32, {1, 3, 416, 416}, {}}, outputs);
   if (!made) std::abort();
   std::vector<float> values(std::size_t{3549} * 85, 0.1F);
   for (std::size_t i = 0; i < 3549; i += 40) values[i * 85 + 4] = values[i * 85 + 20] = 0.9F;
-  const TensorView view{DataType::fp32, outputs[0].shape, reinterpret_cast<std::byte*>(values.data()), values.size() * 4};
+  const TensorView view{DataType::fp32, outputs[0].shape, reinterpret_cast<std::byte*>(values.data()),
+                        values.size() * 4};
   const Placement placement{1, 1, 0, 0, 416, 416, 416, 416, 0, 0, 416, 416};
   Prediction prediction;
   for (auto _ : state) {
@@ -122,7 +125,8 @@ void yolo(benchmark::State& state) {
 }
 
 void mask(benchmark::State& state, const char* options) {
-  const auto node = wire::parse_yaml("{version: 1, steps: [{segmentation: {method: argmax, " + std::string(options) + "}}]}", "b");
+  const auto node =
+      wire::parse_yaml("{version: 1, steps: [{segmentation: {method: argmax, " + std::string(options) + "}}]}", "b");
   const std::vector<TensorSpec> outputs{{"out", DataType::fp32, {1, 257, 257, 21}, {}}};
   auto made = Postprocessor::compile(*wire::read_postprocessing(*node, wire::Place("b")), "b", {},
                                      {"in", DataType::fp32, {1, 257, 257, 3}, {}}, outputs);
@@ -132,7 +136,8 @@ void mask(benchmark::State& state, const char* options) {
     const std::size_t x = i / 21 % 257;
     values[i] = i % 21 == x / 60 ? 5.0F : static_cast<float>(i % 7) / 7;
   }
-  const TensorView view{DataType::fp32, outputs[0].shape, reinterpret_cast<std::byte*>(values.data()), values.size() * 4};
+  const TensorView view{DataType::fp32, outputs[0].shape, reinterpret_cast<std::byte*>(values.data()),
+                        values.size() * 4};
   const Placement placement{257.0F / 1200, 257.0F / 600, 0, 0, 1200, 600, 257, 257, 0, 0, 257, 257};
   Prediction prediction;
   for (auto _ : state) {

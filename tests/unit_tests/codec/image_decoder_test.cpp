@@ -56,7 +56,8 @@ Bytes encode_jpeg(const Image& image, JpegOptions options = {}) {
   if (options.progressive) jpeg_simple_progression(&info);
   jpeg_start_compress(&info, TRUE);
   if (options.orientation > 0) {
-    std::array<std::uint8_t, 32> exif{'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1};
+    std::array<std::uint8_t, 32> exif{'E', 'x', 'i', 'f', 0, 0,    'M', 'M', 0, 42, 0, 0,
+                                      0,   8,   0,   1,   1, 0x12, 0,   3,   0, 0,  0, 1};
     exif[25] = static_cast<std::uint8_t>(options.orientation);
     jpeg_write_marker(&info, JPEG_APP0 + 1, exif.data(), static_cast<unsigned>(exif.size()));
   }
@@ -81,7 +82,8 @@ char colour_at(const Image& image, int x, int y) {
 std::string four_corners(const Image& image) {
   const int right = image.width() - 5;
   const int bottom = image.height() - 5;
-  return {colour_at(image, 4, 4), colour_at(image, right, 4), colour_at(image, 4, bottom), colour_at(image, right, bottom)};
+  return {colour_at(image, 4, 4), colour_at(image, right, 4), colour_at(image, 4, bottom),
+          colour_at(image, right, bottom)};
 }
 
 TEST(ImageDecoder, TurnsAsExifSays) {
@@ -167,10 +169,10 @@ TEST(ImageDecoder, ConvertsPngsToTheWantedChannels) {
 }
 
 // 2 × 2 pixels, 24 bits, rows from the bottom: red, green / blue, white at the top.
-constexpr std::array<std::uint8_t, 70> kBmp{
-    'B', 'M', 70, 0, 0, 0, 0, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 1, 0, 24, 0, 0, 0, 0, 0, 16,
-    0, 0, 0, 19, 11, 0, 0, 19, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 0, 255, 0, 0, 0, 255, 0, 0, 255, 255, 255,
-    0, 0};
+constexpr std::array<std::uint8_t, 70> kBmp{'B', 'M', 70,  0,  0,   0, 0,  0,  0,   0, 54, 0,   0,   0,   40, 0, 0,  0,
+                                            2,   0,   0,   0,  2,   0, 0,  0,  1,   0, 24, 0,   0,   0,   0,  0, 16, 0,
+                                            0,   0,   19,  11, 0,   0, 19, 11, 0,   0, 0,  0,   0,   0,   0,  0, 0,  0,
+                                            0,   0,   255, 0,  255, 0, 0,  0,  255, 0, 0,  255, 255, 255, 0,  0};
 
 TEST(ImageDecoder, ReadsBmp) {
   ImageDecoder decoder;

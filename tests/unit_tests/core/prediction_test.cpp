@@ -59,7 +59,7 @@ TEST(AppendJsonString, ReplacesWhatIsNotUtf8) {
 TEST(PaletteColour, IsPascalVocs) {
   EXPECT_EQ(palette_colour(0).red, 0);
   EXPECT_EQ(palette_colour(1).red, 128);
-  EXPECT_EQ(palette_colour(15).red, 192);   // person: 192, 128, 128
+  EXPECT_EQ(palette_colour(15).red, 192);  // person: 192, 128, 128
   EXPECT_EQ(palette_colour(15).green, 128);
   EXPECT_EQ(palette_colour(15).blue, 128);
   EXPECT_EQ(palette_colour(-1).red, palette_colour(-1).red);

@@ -64,7 +64,8 @@ TEST(StoreValues, SaysWhatSizeItWants) {
   EXPECT_EQ(result.error().id(), "VRG-PRC-001");
   EXPECT_THAT(result.error().message(), testing::HasSubstr("expected 3 values"));
   std::array<std::uint8_t, 2> flags{};
-  EXPECT_EQ(store_values(values, std::nullopt, view_of(flags, DataType::bool_)).error().code(), ErrorCode::unimplemented);
+  EXPECT_EQ(store_values(values, std::nullopt, view_of(flags, DataType::bool_)).error().code(),
+            ErrorCode::unimplemented);
 }
 
 TEST(LoadValues, Dequantises) {

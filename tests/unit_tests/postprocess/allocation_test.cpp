@@ -24,9 +24,9 @@ void count() {
 #if !defined(VERGE_SANITIZED)
 // libjpeg and libpng know no operator new: malloc itself is counted.
 extern "C" {
-void* __libc_malloc(std::size_t);                       // NOLINT: glibc's own names.
-void* __libc_calloc(std::size_t, std::size_t);          // NOLINT
-void* __libc_realloc(void*, std::size_t);               // NOLINT
+void* __libc_malloc(std::size_t);               // NOLINT: glibc's own names.
+void* __libc_calloc(std::size_t, std::size_t);  // NOLINT
+void* __libc_realloc(void*, std::size_t);       // NOLINT
 void* malloc(std::size_t size_bytes) {
   count();
   return __libc_malloc(size_bytes);
@@ -46,8 +46,12 @@ void* operator new(std::size_t size_bytes) {
   if (void* memory = std::malloc(size_bytes)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
 #endif
 
 namespace verge::processing {
@@ -68,26 +72,37 @@ TensorSpec tensor(const char* name, DataType type, std::vector<std::int64_t> sha
 
 std::vector<Model> models() {
   return {
-      {"classes", "{version: 1, sample: image, steps: [{resize: {width: 224, height: 224, mode: centre_crop}}]}",
-       "{version: 1, steps: [{softmax: {}}, {top_k: {}}]}", tensor("in", DataType::uint8, {1, 224, 224, 3}),
+      {"classes",
+       "{version: 1, sample: image, steps: [{resize: {width: 224, height: 224, mode: centre_crop}}]}",
+       "{version: 1, steps: [{softmax: {}}, {top_k: {}}]}",
+       tensor("in", DataType::uint8, {1, 224, 224, 3}),
        {tensor("out", DataType::uint8, {1, 1001}, Quantisation{1.0F / 256, 0})}},
       {"sampled",
-       "{version: 1, sample: image, steps: [{resize: {width: 96, height: 96, interpolation: bicubic, antialias: false}}, "
+       "{version: 1, sample: image, steps: [{resize: {width: 96, height: 96, interpolation: bicubic, antialias: "
+       "false}}, "
        "{normalise: {mean: [127.5], std: [127.5]}}, {layout: nchw}]}",
-       "{version: 1, steps: [{dequantise: {}}]}", tensor("in", DataType::fp16, {1, 3, 96, 96}),
+       "{version: 1, steps: [{dequantise: {}}]}",
+       tensor("in", DataType::fp16, {1, 3, 96, 96}),
        {tensor("out", DataType::int8, {1, 10}, Quantisation{0.5F, 3})}},
       {"mask",
-       "{version: 1, sample: image, steps: [{decode: {colour: bgr}}, {resize: {width: 64, height: 64, mode: letterbox, interpolation: area}}, "
+       "{version: 1, sample: image, steps: [{decode: {colour: bgr}}, {resize: {width: 64, height: 64, mode: letterbox, "
+       "interpolation: area}}, "
        "{normalise: {scale: 0.00392156862745098}}]}",
        "{version: 1, steps: [{softmax: {}}, {segmentation: {method: argmax, interpolation: bilinear}}]}",
-       tensor("in", DataType::fp32, {1, 64, 64, 3}), {tensor("out", DataType::fp32, {1, 64, 64, 5})}},
-      {"boxes", "{version: 1, sample: image, steps: [{resize: {width: 416, height: 416, mode: fit, pad: [114]}}, {layout: nchw}]}",
+       tensor("in", DataType::fp32, {1, 64, 64, 3}),
+       {tensor("out", DataType::fp32, {1, 64, 64, 5})}},
+      {"boxes",
+       "{version: 1, sample: image, steps: [{resize: {width: 416, height: 416, mode: fit, pad: [114]}}, {layout: "
+       "nchw}]}",
        "{version: 1, steps: [{yolo_grid: {}}, {score_threshold: {score: 0.3}}, {nms: {}}]}",
-       tensor("in", DataType::fp32, {1, 3, 416, 416}), {tensor("out", DataType::fp32, {1, 3549, 85})}},
-      {"detections", "{version: 1, sample: image, steps: [{resize: {width: 300, height: 300}}]}",
-       "{version: 1, steps: [{ssd_detections: {}}, {nms: {}}]}", tensor("in", DataType::uint8, {1, 300, 300, 3}),
-       {tensor("b", DataType::fp32, {1, 10, 4}), tensor("c", DataType::fp32, {1, 10}), tensor("s", DataType::fp32, {1, 10}),
-        tensor("n", DataType::fp32, {1})}},
+       tensor("in", DataType::fp32, {1, 3, 416, 416}),
+       {tensor("out", DataType::fp32, {1, 3549, 85})}},
+      {"detections",
+       "{version: 1, sample: image, steps: [{resize: {width: 300, height: 300}}]}",
+       "{version: 1, steps: [{ssd_detections: {}}, {nms: {}}]}",
+       tensor("in", DataType::uint8, {1, 300, 300, 3}),
+       {tensor("b", DataType::fp32, {1, 10, 4}), tensor("c", DataType::fp32, {1, 10}),
+        tensor("s", DataType::fp32, {1, 10}), tensor("n", DataType::fp32, {1})}},
   };
 }
 

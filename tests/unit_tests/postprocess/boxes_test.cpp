@@ -27,7 +27,8 @@ test::Outputs detections(const std::vector<float>& boxes, const std::vector<floa
 }
 
 TEST(SsdDetections, AreBroughtToTheSourceAndClipped) {
-  auto outputs = detections({0.25F, 0.5F, 0.75F, 1.5F, 0, 0, 0.5F, 0.5F, 0, 0, 1, 1}, {2, 0, 1}, {0.6F, 0.9F, 0.99F}, 2);
+  auto outputs =
+      detections({0.25F, 0.5F, 0.75F, 1.5F, 0, 0, 0.5F, 0.5F, 0, 0, 1, 1}, {2, 0, 1}, {0.6F, 0.9F, 0.99F}, 2);
   const auto made = test::make(test::steps("  - ssd_detections: {}\n"), outputs, {"a", "b", "c"}, test::whole(64, 320));
   ASSERT_EQ(made.prediction.boxes.size(), 2U);  // `count` leaves the third out.
   expect_box(made.prediction.boxes[0], 0, 0, 32, 160);
@@ -62,12 +63,17 @@ TEST(ScoreThreshold, LeavesOutWhatIsBelow) {
 
 TEST(Nms, ComparesWithinAClassUnlessToldOtherwise) {
   // The second overlaps the first by 0.8, the third is of another class, the fourth stands apart.
-  auto outputs = detections({0, 0, 1, 1, 0, 0, 1, 0.8F, 0, 0, 1, 1, 0, 0, 0.1F, 0.1F}, {0, 0, 1, 0},
-                            {0.9F, 0.8F, 0.7F, 0.6F}, 4);
+  auto outputs =
+      detections({0, 0, 1, 1, 0, 0, 1, 0.8F, 0, 0, 1, 1, 0, 0, 0.1F, 0.1F}, {0, 0, 1, 0}, {0.9F, 0.8F, 0.7F, 0.6F}, 4);
   EXPECT_EQ(test::make(test::steps("  - ssd_detections: {}\n  - nms: {}\n"), outputs).prediction.boxes.size(), 3U);
-  EXPECT_EQ(test::make(test::steps("  - ssd_detections: {}\n  - nms: {iou: 0.81}\n"), outputs).prediction.boxes.size(), 4U);
-  EXPECT_EQ(test::make(test::steps("  - ssd_detections: {}\n  - nms: {class_wise: false}\n"), outputs).prediction.boxes.size(), 2U);
-  EXPECT_EQ(test::make(test::steps("  - ssd_detections: {}\n  - nms: {max_boxes: 1}\n"), outputs).prediction.boxes.size(), 1U);
+  EXPECT_EQ(test::make(test::steps("  - ssd_detections: {}\n  - nms: {iou: 0.81}\n"), outputs).prediction.boxes.size(),
+            4U);
+  EXPECT_EQ(test::make(test::steps("  - ssd_detections: {}\n  - nms: {class_wise: false}\n"), outputs)
+                .prediction.boxes.size(),
+            2U);
+  EXPECT_EQ(
+      test::make(test::steps("  - ssd_detections: {}\n  - nms: {max_boxes: 1}\n"), outputs).prediction.boxes.size(),
+      1U);
 }
 
 TEST(YoloGrid, ExpIsYoloxs) {
@@ -77,7 +83,8 @@ TEST(YoloGrid, ExpIsYoloxs) {
   const float head[7] = {0.5F, 0.5F, std::log(0.5F), 0.0F, 0.9F, 0.1F, 0.8F};
   std::copy_n(head, 7, rows.begin() + 21);
   outputs.add<float>("out", DataType::fp32, {1, 4, 7}, rows);
-  const auto made = test::make(test::steps("  - yolo_grid: {strides: [16]}\n  - score_threshold: {score: 0.3}\n  - nms: {}\n"), outputs);
+  const auto made = test::make(
+      test::steps("  - yolo_grid: {strides: [16]}\n  - score_threshold: {score: 0.3}\n  - nms: {}\n"), outputs);
   ASSERT_EQ(made.prediction.boxes.size(), 1U);
   expect_box(made.prediction.boxes[0], 20, 16, 28, 32);
   EXPECT_EQ(made.prediction.boxes[0].class_index, 1);
@@ -90,7 +97,8 @@ TEST(YoloGrid, SigmoidTakesAnchors) {
   outputs.add<float>("out", DataType::fp32, {1, 2, 6}, {0, 0, 0, 0, -9, 9, 0, 0, 0, 0, 9, 9});
   const auto made = test::make(
       test::steps("  - yolo_grid: {decode: sigmoid, strides: [32], anchors: [[4, 4, 10, 20]], activation: sigmoid}\n"
-                  "  - score_threshold: {score: 0.5}\n"), outputs);
+                  "  - score_threshold: {score: 0.5}\n"),
+      outputs);
   ASSERT_EQ(made.prediction.boxes.size(), 1U);
   expect_box(made.prediction.boxes[0], 11, 6, 21, 26);
 }
@@ -98,7 +106,9 @@ TEST(YoloGrid, SigmoidTakesAnchors) {
 TEST(YoloGrid, ChannelsFirstIsYolov8s) {
   test::Outputs outputs;  // Two rows, two classes: cx, cy, w, h, class 0, class 1.
   outputs.add<float>("out", DataType::fp32, {1, 6, 2}, {10, 20, 10, 20, 4, 8, 6, 8, 0.1F, 0.9F, 0.7F, 0.2F});
-  const auto made = test::make(test::steps("  - yolo_grid: {decode: none, objectness: false, channels_first: true}\n  - score_threshold: {score: 0.5}\n"), outputs);
+  const auto made = test::make(test::steps("  - yolo_grid: {decode: none, objectness: false, channels_first: true}\n  "
+                                           "- score_threshold: {score: 0.5}\n"),
+                               outputs);
   ASSERT_EQ(made.prediction.boxes.size(), 2U);
   expect_box(made.prediction.boxes[0], 16, 16, 24, 24);
   EXPECT_EQ(made.prediction.boxes[0].class_index, 0);
@@ -109,7 +119,8 @@ TEST(YoloGrid, ChannelsFirstIsYolov8s) {
 TEST(YoloGrid, SoftmaxMakesScores) {
   test::Outputs outputs;
   outputs.add<float>("out", DataType::fp32, {1, 1, 6}, {10, 10, 4, 4, 0, std::log(3.0F)});
-  const auto made = test::make(test::steps("  - yolo_grid: {decode: none, objectness: false, activation: softmax}\n"), outputs);
+  const auto made =
+      test::make(test::steps("  - yolo_grid: {decode: none, objectness: false, activation: softmax}\n"), outputs);
   EXPECT_NEAR(made.prediction.boxes.at(0).score, 0.75F, 1e-6);
 }
 
@@ -118,7 +129,8 @@ TEST(SsdBoxes, DecodesCodesOfAnchors) {
   test::Outputs outputs;
   outputs.add<float>("codes", DataType::fp32, {1, 3, 4}, {0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0});
   outputs.add<float>("scores", DataType::fp32, {1, 3, 2}, {9, -9, -9, 9, -9, -9});
-  const auto made = test::make(test::steps("  - ssd_boxes: {anchors: {layers: [1]}}\n  - score_threshold: {score: 0.5}\n"), outputs, {"thing"});
+  const auto made = test::make(
+      test::steps("  - ssd_boxes: {anchors: {layers: [1]}}\n  - score_threshold: {score: 0.5}\n"), outputs, {"thing"});
   ASSERT_EQ(made.prediction.boxes.size(), 1U);
   const float width = 0.2F * std::sqrt(2.0F) * 32;
   const float height = 0.2F / std::sqrt(2.0F) * 32;
@@ -137,7 +149,8 @@ TEST(Boxes, AFloodOfCandidatesIsBounded) {
     rows.insert(rows.end(), row.begin(), row.end());
   }
   outputs.add<float>("out", DataType::fp32, {1, kRows, 6}, rows);
-  const auto made = test::make(test::steps("  - yolo_grid: {decode: none}\n  - nms: {iou: 1.0, max_boxes: 10000}\n"), outputs);
+  const auto made =
+      test::make(test::steps("  - yolo_grid: {decode: none}\n  - nms: {iou: 1.0, max_boxes: 10000}\n"), outputs);
   EXPECT_LE(made.prediction.boxes.size(), 8192U);
   EXPECT_FLOAT_EQ(made.prediction.boxes.at(0).score, 0.5F + 59'999.0F / 200'000);
 }

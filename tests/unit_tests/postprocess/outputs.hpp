@@ -21,7 +21,9 @@ inline Result<Postprocessor> compile(std::string_view yaml, std::vector<std::str
   return Postprocessor::compile(definition, "postprocessing.yaml", std::move(labels), input, outputs);
 }
 
-inline std::string steps(std::string_view text) { return "version: 1\nsteps:\n" + std::string(text); }
+inline std::string steps(std::string_view text) {
+  return "version: 1\nsteps:\n" + std::string(text);
+}
 
 /// Outputs of a model, with their memory.
 class Outputs {
@@ -52,8 +54,18 @@ inline const TensorSpec kInput{"in", DataType::fp32, {1, 32, 32, 3}, {}};
 
 /// The picture fills the model's input of 32 × 32 exactly.
 inline Placement whole(int source_width, int source_height) {
-  return {32.0F / static_cast<float>(source_width), 32.0F / static_cast<float>(source_height), 0, 0, source_width,
-          source_height, 32, 32, 0, 0, 32, 32};
+  return {32.0F / static_cast<float>(source_width),
+          32.0F / static_cast<float>(source_height),
+          0,
+          0,
+          source_width,
+          source_height,
+          32,
+          32,
+          0,
+          0,
+          32,
+          32};
 }
 
 /// A prediction with the postprocessor that its labels point into.

@@ -45,7 +45,8 @@ TEST(DrawOverlay, DrawsBoxesAndTextWithinThePicture) {
   std::fill_n(source.row(0), 64 * 48 * 3, std::uint8_t{0});
   Prediction prediction;
   prediction.kind = PredictionKind::boxes;
-  prediction.boxes = {{10, 20, 40, 40, 3, 0.5F, "a long label \xc3\xa9 that does not fit"}, {-1e9F, -5, 1e9F, 1e9F, 1, 0.4F, {}}};
+  prediction.boxes = {{10, 20, 40, 40, 3, 0.5F, "a long label \xc3\xa9 that does not fit"},
+                      {-1e9F, -5, 1e9F, 1e9F, 1, 0.4F, {}}};
   Image out;
   draw_overlay(source.view(), prediction, {}, out);
   const Colour expected = class_colour({}, 4);

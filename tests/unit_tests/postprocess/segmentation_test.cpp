@@ -13,11 +13,14 @@ using testing::ElementsAre;
 TEST(Segmentation, ArgmaxInBothLayouts) {
   test::Outputs nhwc;
   nhwc.add<float>("out", DataType::fp32, {1, 1, 2, 3}, {1, 2, 3, 9, 8, 7});
-  EXPECT_THAT(test::make(test::steps("  - segmentation: {method: argmax, size: model}\n"), nhwc).prediction.mask.classes,
-              ElementsAre(2, 0));
+  EXPECT_THAT(
+      test::make(test::steps("  - segmentation: {method: argmax, size: model}\n"), nhwc).prediction.mask.classes,
+      ElementsAre(2, 0));
   test::Outputs nchw;
   nchw.add<float>("out", DataType::fp32, {1, 3, 1, 2}, {1, 9, 2, 8, 3, 7});
-  const auto made = test::make(test::steps("  - softmax: {}\n  - segmentation: {method: argmax, layout: nchw, size: model}\n"), nchw, {"bg", "a", "b"});
+  const auto made =
+      test::make(test::steps("  - softmax: {}\n  - segmentation: {method: argmax, layout: nchw, size: model}\n"), nchw,
+                 {"bg", "a", "b"});
   EXPECT_THAT(made.prediction.mask.classes, ElementsAre(2, 0));
   EXPECT_EQ(made.prediction.mask.width, 2);
   ASSERT_EQ(made.prediction.areas.size(), 2U);
@@ -28,7 +31,10 @@ TEST(Segmentation, ArgmaxInBothLayouts) {
 TEST(Segmentation, ThresholdOfFlatTensors) {
   test::Outputs outputs;
   outputs.add<float>("out", DataType::fp32, {1, 4}, {0, 1, 0, std::nanf("")});
-  const auto made = test::make(test::steps("  - sigmoid: {}\n  - segmentation: {method: threshold, threshold: 0.6, width: 2, height: 2, size: model}\n"), outputs);
+  const auto made = test::make(
+      test::steps(
+          "  - sigmoid: {}\n  - segmentation: {method: threshold, threshold: 0.6, width: 2, height: 2, size: model}\n"),
+      outputs);
   EXPECT_THAT(made.prediction.mask.classes, ElementsAre(0, 1, 0, 0));
 }
 
@@ -50,9 +56,12 @@ TEST(Segmentation, BilinearMovesTheBorder) {
   // Scores 0 and 4 over two cells: 0.5 is passed at an eighth of the way between their middles.
   test::Outputs outputs;
   outputs.add<float>("out", DataType::fp32, {1, 1, 2, 1}, {0, 4});
-  const auto bilinear = test::make(test::steps("  - segmentation: {method: threshold, interpolation: bilinear}\n"), outputs, {}, test::whole(8, 1));
-  EXPECT_THAT(bilinear.prediction.mask.classes, ElementsAre(0, 0, 0, 1, 1, 1, 1, 1));  // On the map: 0, 0, 0.125, 0.375 …; 0.5 is not above.
-  const auto nearest = test::make(test::steps("  - segmentation: {method: threshold}\n"), outputs, {}, test::whole(8, 1));
+  const auto bilinear = test::make(test::steps("  - segmentation: {method: threshold, interpolation: bilinear}\n"),
+                                   outputs, {}, test::whole(8, 1));
+  EXPECT_THAT(bilinear.prediction.mask.classes,
+              ElementsAre(0, 0, 0, 1, 1, 1, 1, 1));  // On the map: 0, 0, 0.125, 0.375 …; 0.5 is not above.
+  const auto nearest =
+      test::make(test::steps("  - segmentation: {method: threshold}\n"), outputs, {}, test::whole(8, 1));
   EXPECT_THAT(nearest.prediction.mask.classes, ElementsAre(0, 0, 0, 0, 1, 1, 1, 1));
 }
 
@@ -61,7 +70,8 @@ TEST(Segmentation, BilinearArgmaxAgreesWithEveryPixelWorkedOut) {
   std::vector<float> scores;
   for (int i = 0; i < 5 * 4 * 3; ++i) scores.push_back(static_cast<float>((i * 7919) % 101) / 10.0F);
   outputs.add<float>("out", DataType::fp32, {1, 4, 5, 3}, scores);
-  const auto made = test::make(test::steps("  - segmentation: {method: argmax, interpolation: bilinear}\n"), outputs, {}, test::whole(23, 17));
+  const auto made = test::make(test::steps("  - segmentation: {method: argmax, interpolation: bilinear}\n"), outputs,
+                               {}, test::whole(23, 17));
   for (int y = 0; y < 17; ++y) {
     for (int x = 0; x < 23; ++x) {
       const double mx = std::clamp((x + 0.5) * 5 / 23 - 0.5, 0.0, 4.0);
@@ -71,7 +81,9 @@ TEST(Segmentation, BilinearArgmaxAgreesWithEveryPixelWorkedOut) {
       double best = -1, second = -1;
       int best_class = 0;
       for (int c = 0; c < 3; ++c) {
-        const auto at = [&](int yy, int xx) { return static_cast<double>(scores[static_cast<std::size_t>((yy * 5 + xx) * 3 + c)]); };
+        const auto at = [&](int yy, int xx) {
+          return static_cast<double>(scores[static_cast<std::size_t>((yy * 5 + xx) * 3 + c)]);
+        };
         const double top = at(y0, x0) + (at(y0, x1) - at(y0, x0)) * (mx - x0);
         const double bottom = at(y1, x0) + (at(y1, x1) - at(y1, x0)) * (mx - x0);
         const double value = top + (bottom - top) * (my - y0);

@@ -10,7 +10,8 @@ test::Filled<std::uint8_t> place(std::string_view resize, int width, int height,
                                  ImageSize source = {}) {
   Image image(width, height, PixelFormat::rgb);
   for (int y = 0; y < height; ++y) std::fill_n(image.row(y), image.stride_bytes(), std::uint8_t{200});
-  const auto yaml = test::image_steps(std::string(before) + "  - resize: {width: 20, height: 20, pad: [7], " + std::string(resize) + "}\n");
+  const auto yaml = test::image_steps(std::string(before) + "  - resize: {width: 20, height: 20, pad: [7], " +
+                                      std::string(resize) + "}\n");
   return test::fill<std::uint8_t>(yaml, test::spec(DataType::uint8, {1, 20, 20, 3}), image.view(), source);
 }
 
@@ -56,7 +57,8 @@ TEST(Placement, CentreCropCovers) {
 
 TEST(Placement, CropsBeforeAndAfterTheResizeAddUp) {
   Image image(100, 60, PixelFormat::rgb);
-  const auto yaml = test::image_steps("  - crop: {fraction: 0.5}\n  - resize: {width: 20, height: 20}\n  - crop: {width: 10, height: 12}\n");
+  const auto yaml = test::image_steps(
+      "  - crop: {fraction: 0.5}\n  - resize: {width: 20, height: 20}\n  - crop: {width: 10, height: 12}\n");
   const auto p = test::fill<std::uint8_t>(yaml, test::spec(DataType::uint8, {1, 12, 10, 3}), image.view()).placement;
   EXPECT_FLOAT_EQ(p.scale_x, 20.0F / 50.0F);
   EXPECT_FLOAT_EQ(p.offset_x, -25.0F * 0.4F - 5.0F);
@@ -88,14 +90,16 @@ TEST(ScaleHint, IsGivenOnlyWhereTheFilterAverages) {
 
 TEST(Run, RefusesPicturesThatDoNotFit) {
   auto exact = test::compile(test::image_steps("  - decode: {}\n"), test::spec(DataType::uint8, {1, 2, 2, 3}));
-  auto cropped = test::compile(test::image_steps("  - crop: {width: 2, height: 2}\n"), test::spec(DataType::uint8, {1, 2, 2, 3}));
+  auto cropped =
+      test::compile(test::image_steps("  - crop: {width: 2, height: 2}\n"), test::spec(DataType::uint8, {1, 2, 2, 3}));
   ASSERT_TRUE(exact && cropped);
   std::array<std::uint8_t, 12> memory{};
   const TensorView view{DataType::uint8, exact->input_shape(), reinterpret_cast<std::byte*>(memory.data()), 12};
   const Image small(1, 4, PixelFormat::rgb);
-  EXPECT_EQ(exact->run(small.view(), {1, 4}, view).error().text(),
-            "expected a picture of 2 × 2 pixels, as the preprocessing has no resize step, got 1 × 4; scale it, or add a "
-            "resize step [VRG-PRE-010]");
+  EXPECT_EQ(
+      exact->run(small.view(), {1, 4}, view).error().text(),
+      "expected a picture of 2 × 2 pixels, as the preprocessing has no resize step, got 1 × 4; scale it, or add a "
+      "resize step [VRG-PRE-010]");
   EXPECT_EQ(cropped->run(small.view(), {1, 4}, view).error().text(),
             "expected a picture of at least 2 × 2 pixels, which the crop step cuts out, got 1 × 4; send a larger one "
             "[VRG-PRE-010]");

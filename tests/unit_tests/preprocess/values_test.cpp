@@ -46,7 +46,8 @@ TEST(Values, BgrIsTheModelsOrder) {
 }
 
 TEST(Values, NormalisesEachChannel) {
-  const auto yaml = test::image_steps("  - normalise: {scale: 0.00392156862745098, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}\n");
+  const auto yaml = test::image_steps(
+      "  - normalise: {scale: 0.00392156862745098, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}\n");
   const auto filled = test::fill<float>(yaml, test::spec(DataType::fp32, {1, 1, 2, 3}), kPicture);
   EXPECT_THAT(filled.values[0], FloatNear(-2.117904F, 1e-5F));
   EXPECT_THAT(filled.values[1], FloatNear(0.205182F, 1e-5F));
@@ -59,7 +60,8 @@ TEST(Values, QuantisesEveryPixelExactly) {
   // All 256 values in one row.
   Image image(256, 1, PixelFormat::grey);
   for (int x = 0; x < 256; ++x) image.row(0)[x] = static_cast<std::uint8_t>(x);
-  const auto yaml = test::image_steps("  - decode: {colour: grey}\n  - normalise: {mean: [127.5], std: [127.5]}\n  - quantise: {}\n");
+  const auto yaml =
+      test::image_steps("  - decode: {colour: grey}\n  - normalise: {mean: [127.5], std: [127.5]}\n  - quantise: {}\n");
   const auto filled = test::fill<std::uint8_t>(
       yaml, test::spec(DataType::uint8, {1, 1, 256, 1}, Quantisation{0.0078125F, 128}), image.view());
   for (int p = 0; p < 256; ++p) {
@@ -74,7 +76,8 @@ TEST(Values, QuantisesEveryPixelExactly) {
 
 TEST(Values, FlatAndBatchlessInputsTake) {
   const auto sized = test::image_steps("  - resize: {width: 2, height: 1}\n");
-  for (const auto& shape : std::vector<std::vector<std::int64_t>>{{-1, 6}, {6}, {1, 2, 3}, {-1, -1, -1, 3}, {-1, 1, 2, 3}}) {
+  for (const auto& shape :
+       std::vector<std::vector<std::int64_t>>{{-1, 6}, {6}, {1, 2, 3}, {-1, -1, -1, 3}, {-1, 1, 2, 3}}) {
     EXPECT_EQ(test::fill<std::uint8_t>(sized, test::spec(DataType::uint8, shape), kPicture).values.size(), 6U);
   }
 }
@@ -95,9 +98,11 @@ std::vector<float> run_values(std::string_view steps, const TensorSpec& input, c
 
 TEST(Values, TensorSamples) {
   EXPECT_THAT(run_values("  []\n", test::spec(DataType::fp32, {1, 2}), {1.5F, -2}), ElementsAre(1.5F, -2));
-  EXPECT_THAT(run_values("  - normalise: {scale: 2, mean: [1, 3], std: [2]}\n", test::spec(DataType::fp32, {-1, 2}), {1, 2, 3, 4}),
+  EXPECT_THAT(run_values("  - normalise: {scale: 2, mean: [1, 3], std: [2]}\n", test::spec(DataType::fp32, {-1, 2}),
+                         {1, 2, 3, 4}),
               ElementsAre(0.5F, 0.5F, 2.5F, 2.5F));
-  const auto stored = run_values("  - quantise: {}\n", test::spec(DataType::int8, {1, 4}, Quantisation{0.5F, 3}), {0, 1, -1, 1e9F});
+  const auto stored =
+      run_values("  - quantise: {}\n", test::spec(DataType::int8, {1, 4}, Quantisation{0.5F, 3}), {0, 1, -1, 1e9F});
   std::array<std::int8_t, 4> bytes{};
   std::memcpy(bytes.data(), stored.data(), 4);
   EXPECT_THAT(bytes, ElementsAre(3, 5, 1, 127));

@@ -5,7 +5,9 @@
 namespace {
 // stb allocates by macros without a context: the decoder in use says here where.
 thread_local verge::processing::Arena* stb_arena = nullptr;
-void* stb_allocate(std::size_t size_bytes) { return stb_arena->allocate(size_bytes); }
+void* stb_allocate(std::size_t size_bytes) {
+  return stb_arena->allocate(size_bytes);
+}
 }  // namespace
 
 #define STB_IMAGE_IMPLEMENTATION
@@ -45,7 +47,8 @@ Result<void> decode_bmp(std::span<const std::byte> content, PixelFormat format, 
   if (pixels > limits.max_pixels) {
     return too_many_pixels(static_cast<std::uint64_t>(width), static_cast<std::uint64_t>(height), limits);
   }
-  // stb fills what is missing with zeroes; a palette picture has at least one bit a pixel, the others two bytes or more.
+  // stb fills what is missing with zeroes; a palette picture has at least one bit a pixel, the others two bytes or
+  // more.
   const std::uint64_t least_bits = content.size() > 29 && content[28] < std::byte{16} ? 1 : 16;
   if (pixels * least_bits / 8 > content.size()) return corrupt_image("BMP", "fewer bytes than its size needs");
   const stbi_uc* decoded = stbi_load_from_memory(bytes, size_bytes, &width, &height, &stored, 3);

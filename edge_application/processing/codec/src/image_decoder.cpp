@@ -33,8 +33,9 @@ Error too_many_pixels(std::uint64_t width, std::uint64_t height, const ImageLimi
 }
 
 Error corrupt_image(std::string_view format, std::string_view why) {
-  return Error(ErrorCode::data_loss, "VRG-IMG-003",
-               fmt::format("expected a whole {} picture, got a corrupt or truncated one ({}); send it again", format, why));
+  return Error(
+      ErrorCode::data_loss, "VRG-IMG-003",
+      fmt::format("expected a whole {} picture, got a corrupt or truncated one ({}); send it again", format, why));
 }
 
 struct ImageDecoder::State {
@@ -45,7 +46,9 @@ struct ImageDecoder::State {
   Image unturned;
 };
 
-ImageDecoder::ImageDecoder(ImageLimits limits) : state_(std::make_unique<State>()) { state_->limits = limits; }
+ImageDecoder::ImageDecoder(ImageLimits limits) : state_(std::make_unique<State>()) {
+  state_->limits = limits;
+}
 ImageDecoder::~ImageDecoder() = default;
 ImageDecoder::ImageDecoder(ImageDecoder&&) noexcept = default;
 ImageDecoder& ImageDecoder::operator=(ImageDecoder&&) noexcept = default;

@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include <jpeglib.h>
 #include <jerror.h>
+#include <jpeglib.h>
 
 #include "arena.hpp"
 #include "codecs.hpp"
@@ -27,7 +27,9 @@ struct Codec {
   jpeg_memory_mgr original;
 };
 
-Codec& codec(j_common_ptr info) { return *static_cast<Codec*>(info->client_data); }
+Codec& codec(j_common_ptr info) {
+  return *static_cast<Codec*>(info->client_data);
+}
 
 [[noreturn]] void on_error(j_common_ptr info) {
   auto* trap = reinterpret_cast<ErrorTrap*>(info->err);
@@ -166,7 +168,9 @@ JpegDecoder::JpegDecoder() : state_(std::make_unique<State>()) {
   jpeg_save_markers(&c.decompress, JPEG_APP0 + 1, 0xffff);
 }
 
-JpegDecoder::~JpegDecoder() { jpeg_destroy_decompress(&state_->decompress); }
+JpegDecoder::~JpegDecoder() {
+  jpeg_destroy_decompress(&state_->decompress);
+}
 
 namespace {
 

@@ -58,8 +58,9 @@ void on_read(png_structp png, png_bytep out, std::size_t size_bytes) {
 
 /// Passes over what does not touch the pixels that we give: colour profiles and texts are also where bombs hide.
 void ignore_side_chunks(png_structp png) {
-  static constexpr png_byte kChunks[] = "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0"
-                                        "sCAL\0sPLT\0sRGB\0sTER\0tEXt\0tIME\0tRNS\0zTXt";
+  static constexpr png_byte kChunks[] =
+      "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0"
+      "sCAL\0sPLT\0sRGB\0sTER\0tEXt\0tIME\0tRNS\0zTXt";
   png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, nullptr, 0);
   png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, kChunks, static_cast<int>(sizeof(kChunks) / 5));
 }
@@ -85,8 +86,8 @@ Result<void> PngDecoder::decode(std::span<const std::byte> content, PixelFormat 
   Reading reading{arena_, content, {}, {}};
   // From here on no object with a destructor is made: longjmp would skip it. All of libpng's memory is the arena's.
   if (setjmp(reading.jump) != 0) return corrupt_image("PNG", reading.message.data());
-  png_structp png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reading, on_error, on_warning, &reading, on_allocate,
-                                             on_free);
+  png_structp png =
+      png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reading, on_error, on_warning, &reading, on_allocate, on_free);
   png_infop info = png == nullptr ? nullptr : png_create_info_struct(png);
   if (info == nullptr) return corrupt_image("PNG", "out of memory");
   png_set_read_fn(png, &reading, on_read);

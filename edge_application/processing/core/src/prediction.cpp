@@ -163,7 +163,8 @@ void append_json(const Prediction& prediction, std::string& out) {
         append_label(box.class_index, box.label, out);
         out += ",\"score\":";
         append_number(static_cast<double>(box.score), out);
-        fmt::format_to(std::back_inserter(out), ",\"box\":[{:.1f},{:.1f},{:.1f},{:.1f}]}}", box.x0, box.y0, box.x1, box.y1);
+        fmt::format_to(std::back_inserter(out), ",\"box\":[{:.1f},{:.1f},{:.1f},{:.1f}]}}", box.x0, box.y0, box.x1,
+                       box.y1);
       }
       break;
     case PredictionKind::mask:

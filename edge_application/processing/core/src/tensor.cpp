@@ -21,8 +21,20 @@ struct TypeRow {
 
 // In the order of DataType.
 constexpr std::array<TypeRow, 14> kTypes{{
-    {"BOOL", 1}, {"UINT8", 1}, {"UINT16", 2}, {"UINT32", 4}, {"UINT64", 8}, {"INT8", 1}, {"INT16", 2},
-    {"INT32", 4}, {"INT64", 8}, {"FP16", 2}, {"FP32", 4}, {"FP64", 8}, {"BF16", 2}, {"BYTES", 0},
+    {"BOOL", 1},
+    {"UINT8", 1},
+    {"UINT16", 2},
+    {"UINT32", 4},
+    {"UINT64", 8},
+    {"INT8", 1},
+    {"INT16", 2},
+    {"INT32", 4},
+    {"INT64", 8},
+    {"FP16", 2},
+    {"FP32", 4},
+    {"FP64", 8},
+    {"BF16", 2},
+    {"BYTES", 0},
 }};
 
 /// Calls `visitor` with a zero of the C++ type behind `type`; half types come as std::uint16_t and are told by `type`.
@@ -56,7 +68,9 @@ T saturate(double value) {
   }
 }
 
-float bf16_to_float(std::uint16_t value) { return std::bit_cast<float>(static_cast<std::uint32_t>(value) << 16U); }
+float bf16_to_float(std::uint16_t value) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value) << 16U);
+}
 std::uint16_t float_to_bf16(float value) {
   auto bits = std::bit_cast<std::uint32_t>(value);
   if (std::isnan(value)) return static_cast<std::uint16_t>((bits >> 16U) | 0x40U);
@@ -66,7 +80,9 @@ std::uint16_t float_to_bf16(float value) {
 
 }  // namespace
 
-std::string_view name(DataType type) noexcept { return kTypes.at(static_cast<std::size_t>(type)).name; }
+std::string_view name(DataType type) noexcept {
+  return kTypes.at(static_cast<std::size_t>(type)).name;
+}
 
 std::optional<DataType> data_type(std::string_view name) noexcept {
   for (std::size_t i = 0; i < kTypes.size(); ++i) {
@@ -75,11 +91,17 @@ std::optional<DataType> data_type(std::string_view name) noexcept {
   return std::nullopt;
 }
 
-std::size_t size_bytes(DataType type) noexcept { return kTypes.at(static_cast<std::size_t>(type)).size_bytes; }
+std::size_t size_bytes(DataType type) noexcept {
+  return kTypes.at(static_cast<std::size_t>(type)).size_bytes;
+}
 
-std::string describe(std::span<const std::int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ",")); }
+std::string describe(std::span<const std::int64_t> shape) {
+  return fmt::format("[{}]", fmt::join(shape, ","));
+}
 
-std::string describe(const TensorSpec& spec) { return fmt::format("{}{}", name(spec.datatype), describe(spec.shape)); }
+std::string describe(const TensorSpec& spec) {
+  return fmt::format("{}{}", name(spec.datatype), describe(spec.shape));
+}
 
 std::optional<std::size_t> element_count(std::span<const std::int64_t> shape) noexcept {
   std::size_t count = 1;

@@ -15,7 +15,9 @@ float tame(float value) noexcept {
 
 }  // namespace
 
-float sigmoid(float value) noexcept { return std::isnan(value) ? 0.0F : 1.0F / (1.0F + std::exp(-value)); }
+float sigmoid(float value) noexcept {
+  return std::isnan(value) ? 0.0F : 1.0F / (1.0F + std::exp(-value));
+}
 
 void sigmoid(std::span<float> values) noexcept {
   for (float& value : values) value = sigmoid(value);

@@ -16,10 +16,14 @@ bool better(const Box& a, const Box& b) noexcept {
   return a.x0 < b.x0;
 }
 
-float area(const Box& box) noexcept { return (box.x1 - box.x0) * (box.y1 - box.y0); }
+float area(const Box& box) noexcept {
+  return (box.x1 - box.x0) * (box.y1 - box.y0);
+}
 
 /// exp() of what a model says a logarithm of a size is: nothing is e^20 times its anchor.
-float grown(float logarithm) noexcept { return std::exp(std::min(logarithm, 20.0F)); }
+float grown(float logarithm) noexcept {
+  return std::exp(std::min(logarithm, 20.0F));
+}
 
 /// Value `value` of row `row`.
 struct Head {

@@ -14,7 +14,8 @@ namespace verge::processing {
 /// Most boxes that are compared with each other: bounds the work that a hostile or broken model can cause.
 inline constexpr std::size_t kMostCandidates = 8192;
 
-/// Turns heads into boxes. Keeps its scratch memory. Boxes are made in model pixels; finish() brings them to the source.
+/// Turns heads into boxes. Keeps its scratch memory. Boxes are made in model pixels; finish() brings them to the
+/// source.
 class BoxMaker {
  public:
   void start(float least_score) {

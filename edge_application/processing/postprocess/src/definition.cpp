@@ -59,7 +59,8 @@ class Checker {
  private:
   [[nodiscard]] Error error(std::string_view id, std::string_view what) const {
     const std::string line = line_ == 0 ? std::string() : fmt::format(" line {}", line_);
-    return Error(ErrorCode::invalid_argument, id, fmt::format("{}{}: step {} ({}): {}", origin_, line, number_, step_, what));
+    return Error(ErrorCode::invalid_argument, id,
+                 fmt::format("{}{}: step {} ({}): {}", origin_, line, number_, step_, what));
   }
 
   Result<void> take(const wire::PostprocessStep& step) {
@@ -91,13 +92,15 @@ class Checker {
     step_ = step;
     const bool has_final = !std::holds_alternative<std::monostate>(plan_.final_step);
     if (stage == Stage::after && plan_.kind() != PredictionKind::boxes) {
-      return error("VRG-PST-001", fmt::format("expected ssd_detections, ssd_boxes or yolo_grid before it, got {}; '{}' works "
-                                              "on boxes",
-                                              last_.empty() ? std::string("nothing") : fmt::format("'{}'", last_), step));
+      return error("VRG-PST-001",
+                   fmt::format("expected ssd_detections, ssd_boxes or yolo_grid before it, got {}; '{}' works "
+                               "on boxes",
+                               last_.empty() ? std::string("nothing") : fmt::format("'{}'", last_), step));
     }
     if (stage != Stage::after && has_final) {
-      return error("VRG-PST-001", fmt::format("expected only score_threshold and nms after '{}', got '{}'; move or remove it",
-                                              final_name_, step));
+      return error("VRG-PST-001",
+                   fmt::format("expected only score_threshold and nms after '{}', got '{}'; move or remove it",
+                               final_name_, step));
     }
     if (stage == Stage::final) final_name_ = step;
     last_ = step;
@@ -144,8 +147,8 @@ class Checker {
     VERGE_TRY(enter(name, Stage::before));
     VERGE_ASSIGN(const std::size_t index, output(wanted, 0));
     if (plan_.activations[index] != Activation::none) {
-      return error("VRG-PST-001", fmt::format("expected one activation of the output {}, got another; remove one",
-                                              shown(index)));
+      return error("VRG-PST-001",
+                   fmt::format("expected one activation of the output {}, got another; remove one", shown(index)));
     }
     plan_.activations[index] = activation;
     plan_.converts = true;
@@ -160,8 +163,9 @@ class Checker {
       const auto rows = std::count_if(shape->begin(), shape->end(), [](std::int64_t d) { return d != 1; });
       const auto count = element_count(*shape);
       if (rows > 1 || !count || *count == 0) {
-        return error("VRG-PST-003", fmt::format("expected one row of classes such as [1,1000], got {}; name another output",
-                                                shown(index)));
+        return error(
+            "VRG-PST-003",
+            fmt::format("expected one row of classes such as [1,1000], got {}; name another output", shown(index)));
       }
       VERGE_TRY(check_labels(*count));
     }
@@ -179,13 +183,14 @@ class Checker {
       const auto map = map_shape(step, *shape);
       if (!map) {
         const bool argmax = step.method == wire::SegmentationMethod::argmax;
-        return error("VRG-PST-003",
-                     fmt::format("expected a map {} for method '{}', got {}; correct 'method' or 'layout', or give 'width' "
-                                 "and 'height' of a flat map",
-                                 !argmax                                       ? "[1,height,width] of one channel"
-                                 : step.layout == wire::MapLayout::nhwc ? "[1,height,width,2…256]"
-                                                                        : "[1,2…256,height,width]",
-                                 name(step.method), shown(index)));
+        return error(
+            "VRG-PST-003",
+            fmt::format("expected a map {} for method '{}', got {}; correct 'method' or 'layout', or give 'width' "
+                        "and 'height' of a flat map",
+                        !argmax                                ? "[1,height,width] of one channel"
+                        : step.layout == wire::MapLayout::nhwc ? "[1,height,width,2…256]"
+                                                               : "[1,2…256,height,width]",
+                        name(step.method), shown(index)));
       }
       if (step.method == wire::SegmentationMethod::argmax) VERGE_TRY(check_labels(map->channels));
       if (step.method == wire::SegmentationMethod::threshold) VERGE_TRY(check_labels(2));
@@ -202,7 +207,8 @@ class Checker {
     const auto& shape = plan_.outputs[index].shape;
     if (shape.size() >= 2 && (shape.back() == 4 || shape.back() < 0)) return {};
     if (shape.empty()) return {};  // Some models do not say.
-    return error("VRG-PST-003", fmt::format("expected boxes [1,N,4], got {}; name the right output in 'boxes'", shown(index)));
+    return error("VRG-PST-003",
+                 fmt::format("expected boxes [1,N,4], got {}; name the right output in 'boxes'", shown(index)));
   }
 
   Result<void> take_ssd_detections(const wire::SsdDetectionsStep& step) {
@@ -229,11 +235,12 @@ class Checker {
     VERGE_TRY(check_untouched(result.scores));
     VERGE_TRY(check_box_tensor(result.boxes));
     if (step.anchors.max_scale < step.anchors.min_scale) {
-      return error("VRG-PST-004", fmt::format("expected max_scale of at least min_scale {}, got {}", step.anchors.min_scale,
-                                              step.anchors.max_scale));
+      return error("VRG-PST-004", fmt::format("expected max_scale of at least min_scale {}, got {}",
+                                              step.anchors.min_scale, step.anchors.max_scale));
     }
     if (const auto count = count_anchors(step.anchors); count > kMostAnchors) {
-      return error("VRG-PST-004", fmt::format("expected at most {} anchors, got {}; correct 'layers'", kMostAnchors, count));
+      return error("VRG-PST-004",
+                   fmt::format("expected at most {} anchors, got {}; correct 'layers'", kMostAnchors, count));
     }
     result.anchors = make_anchors(step.anchors);
     result.activation = activation_of(step.activation);
@@ -243,9 +250,10 @@ class Checker {
       const auto head = head_shape(*shape, false);
       const std::size_t background = step.background ? 1 : 0;
       if (!head || head->rows != result.anchors.size() || head->values <= background) {
-        return error("VRG-PST-003", fmt::format("expected class values [1,{},C], as 'anchors' gives {} of them, got {}; "
-                                                "correct 'anchors', or name the right output in 'scores'",
-                                                result.anchors.size(), result.anchors.size(), shown(result.scores)));
+        return error("VRG-PST-003",
+                     fmt::format("expected class values [1,{},C], as 'anchors' gives {} of them, got {}; "
+                                 "correct 'anchors', or name the right output in 'scores'",
+                                 result.anchors.size(), result.anchors.size(), shown(result.scores)));
       }
       VERGE_TRY(check_labels(head->values - background));
     }
@@ -256,12 +264,13 @@ class Checker {
   Result<void> check_anchors(const wire::YoloGridStep& step) const {
     if (step.decode != wire::GridDecode::sigmoid) return {};
     const std::size_t strides = step.strides.empty() ? 3 : step.strides.size();
-    const bool paired = std::all_of(step.anchors.begin(), step.anchors.end(),
-                                    [](const auto& sizes) { return sizes.size() % 2 == 0; });
+    const bool paired =
+        std::all_of(step.anchors.begin(), step.anchors.end(), [](const auto& sizes) { return sizes.size() % 2 == 0; });
     if (step.anchors.size() == strides && paired) return {};
-    return error("VRG-PST-004", fmt::format("expected 'anchors' with {} lists of width, height pairs, one for each stride, "
-                                            "got {}{}",
-                                            strides, step.anchors.size(), paired ? "" : " with an odd number of values"));
+    return error("VRG-PST-004",
+                 fmt::format("expected 'anchors' with {} lists of width, height pairs, one for each stride, "
+                             "got {}{}",
+                             strides, step.anchors.size(), paired ? "" : " with an odd number of values"));
   }
 
   Result<void> take_yolo_grid(const wire::YoloGridStep& step) {
@@ -273,25 +282,27 @@ class Checker {
     result.step = step;
     result.activation = activation_of(step.activation);
     if (const auto count = size_ ? count_cells(step, *size_) : 0; count > kMostAnchors) {
-      return error("VRG-PST-004", fmt::format("expected at most {} cells on an input of {} × {}, got {}; correct 'strides'",
-                                              kMostAnchors, size_->width, size_->height, count));
+      return error("VRG-PST-004",
+                   fmt::format("expected at most {} cells on an input of {} × {}, got {}; correct 'strides'",
+                               kMostAnchors, size_->width, size_->height, count));
     }
     if (size_) make_cells(step, *size_, result.cells);
     if (const auto shape = fixed(plan_.outputs[result.output].shape)) {
       const auto head = head_shape(*shape, step.channels_first);
       const std::size_t least = step.objectness ? 6 : 5;
       if (!head || head->values < least) {
-        return error("VRG-PST-003", fmt::format("expected a head {} with at least {} values a box, got {}; correct "
-                                                "'channels_first' or 'objectness', or name another output",
-                                                step.channels_first ? "[1,values,N]" : "[1,N,values]", least,
-                                                shown(result.output)));
+        return error("VRG-PST-003",
+                     fmt::format("expected a head {} with at least {} values a box, got {}; correct "
+                                 "'channels_first' or 'objectness', or name another output",
+                                 step.channels_first ? "[1,values,N]" : "[1,N,values]", least, shown(result.output)));
       }
       if (size_ && step.decode != wire::GridDecode::none && head->rows != result.cells.size()) {
-        return error("VRG-PST-003",
-                     fmt::format("expected {} boxes for an input of {} × {} with these strides and anchors, got {}; correct "
-                                 "'strides', 'anchors' or 'channels_first', or write 'decode: none' when the model decodes "
-                                 "them itself",
-                                 result.cells.size(), size_->width, size_->height, shown(result.output)));
+        return error(
+            "VRG-PST-003",
+            fmt::format("expected {} boxes for an input of {} × {} with these strides and anchors, got {}; correct "
+                        "'strides', 'anchors' or 'channels_first', or write 'decode: none' when the model decodes "
+                        "them itself",
+                        result.cells.size(), size_->width, size_->height, shown(result.output)));
       }
       VERGE_TRY(check_labels(head->values - least + 1));
     }

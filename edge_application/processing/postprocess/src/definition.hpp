@@ -68,7 +68,7 @@ struct PostprocessingPlan {
   std::vector<TensorSpec> outputs;
   int label_offset = 0;
   std::vector<Colour> palette;
-  ImageSize model{1, 1};                ///< Size of the model's picture.
+  ImageSize model{1, 1};  ///< Size of the model's picture.
 
   [[nodiscard]] PredictionKind kind() const noexcept;
 };

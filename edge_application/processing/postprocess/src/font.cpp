@@ -48,7 +48,9 @@ constexpr std::uint8_t kLetters[][kColumns] = {
 static_assert(sizeof(kLetters) / kColumns == kLast - kFirst + 1);
 constexpr std::uint8_t kUnknown[kColumns] = {0x00, 0x3c, 0x24, 0x3c, 0x00};
 
-bool continues(char c) noexcept { return (static_cast<unsigned char>(c) & 0xc0U) == 0x80U; }
+bool continues(char c) noexcept {
+  return (static_cast<unsigned char>(c) & 0xc0U) == 0x80U;
+}
 
 void fill(Image& image, int x0, int y0, int size, Colour colour) noexcept {
   for (int y = y0 < 0 ? 0 : y0; y < y0 + size && y < image.height(); ++y) {

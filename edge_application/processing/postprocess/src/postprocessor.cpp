@@ -170,9 +170,9 @@ Result<void> Postprocessor::State::give_boxes(std::span<const TensorView> output
     const auto head = head_shape(outputs[yolo->output].shape, yolo->step.channels_first);
     const bool decodes = yolo->step.decode != wire::GridDecode::none;
     if (!head || (decodes && head->rows != count_cells(yolo->step, model))) {
-      return wrong_tensor(plan.outputs[yolo->output],
-                          fmt::format("{} for an input of {} × {}", describe(outputs[yolo->output].shape), model.width,
-                                      model.height));
+      return wrong_tensor(
+          plan.outputs[yolo->output],
+          fmt::format("{} for an input of {} × {}", describe(outputs[yolo->output].shape), model.width, model.height));
     }
     if (cells_for != model) make_cells(yolo->step, model, yolo->cells);
     cells_for = model;
@@ -207,10 +207,18 @@ Result<Postprocessor> Postprocessor::compile(const wire::Postprocessing& definit
   return Postprocessor(std::move(state));
 }
 
-PredictionKind Postprocessor::kind() const noexcept { return state_->plan.kind(); }
-std::span<const std::string> Postprocessor::labels() const noexcept { return state_->labels; }
-std::string_view Postprocessor::label(int class_index) const noexcept { return state_->label(class_index); }
-std::span<const Colour> Postprocessor::palette() const noexcept { return state_->plan.palette; }
+PredictionKind Postprocessor::kind() const noexcept {
+  return state_->plan.kind();
+}
+std::span<const std::string> Postprocessor::labels() const noexcept {
+  return state_->labels;
+}
+std::string_view Postprocessor::label(int class_index) const noexcept {
+  return state_->label(class_index);
+}
+std::span<const Colour> Postprocessor::palette() const noexcept {
+  return state_->plan.palette;
+}
 
 Result<void> Postprocessor::run(std::span<const TensorView> outputs, const Placement& placement,
                                 Prediction& prediction) {

@@ -40,7 +40,9 @@ void fill(Image& image, int x0, int y0, int x1, int y1, Colour colour) noexcept 
   }
 }
 
-int scale_for(const Image& image) noexcept { return std::clamp(std::min(image.width(), image.height()) / 320, 1, 8); }
+int scale_for(const Image& image) noexcept {
+  return std::clamp(std::min(image.width(), image.height()) / 320, 1, 8);
+}
 
 /// "label 0.87" in `buffer`, cut where it is full.
 std::string_view caption(std::array<char, 96>& buffer, int class_index, std::string_view label, float value,
@@ -49,8 +51,9 @@ std::string_view caption(std::array<char, 96>& buffer, int class_index, std::str
   const auto written = shown.empty() ? fmt::format_to_n(buffer.data(), buffer.size(), "class {}", class_index)
                                      : fmt::format_to_n(buffer.data(), buffer.size(), "{}", shown);
   std::size_t length = std::min(written.size, buffer.size());
-  const auto rest = fmt::format_to_n(buffer.data() + length, buffer.size() - length, percent ? fmt::runtime(" {:.0f}%") : fmt::runtime(" {:.2f}"),
-                                     percent ? value * 100 : value);
+  const auto rest =
+      fmt::format_to_n(buffer.data() + length, buffer.size() - length,
+                       percent ? fmt::runtime(" {:.0f}%") : fmt::runtime(" {:.2f}"), percent ? value * 100 : value);
   length = std::min(length + rest.size, buffer.size());
   return {buffer.data(), length};
 }
@@ -143,11 +146,13 @@ void draw_overlay(const ImageView& source, const Prediction& prediction, std::sp
   switch (prediction.kind) {
     case PredictionKind::tensors: break;
     case PredictionKind::classes:
-      draw_list(out, prediction.classes, palette, [](const ClassScore& entry) { return entry.score; }, false);
+      draw_list(
+          out, prediction.classes, palette, [](const ClassScore& entry) { return entry.score; }, false);
       break;
     case PredictionKind::mask:
       blend_mask(out, prediction.mask, palette);
-      draw_list(out, prediction.areas, palette, [](const ClassArea& entry) { return entry.fraction; }, true);
+      draw_list(
+          out, prediction.areas, palette, [](const ClassArea& entry) { return entry.fraction; }, true);
       break;
     case PredictionKind::boxes:
       // The best last, so that it is on top.

@@ -74,7 +74,8 @@ void MaskMaker::fill_nearest(const MapShape& shape, ImageSize model, const Place
   for (int y = 0; y < mask.height; ++y) {
     std::uint8_t* out = mask.classes.data() + static_cast<std::size_t>(y) * width;
     const std::int32_t line = spot(y, placement.scale_y, placement.offset_y, placement.content_y0, placement.content_y1,
-                                   model.height, shape.height).nearest;
+                                   model.height, shape.height)
+                                  .nearest;
     if (line == last) {
       std::memcpy(out, out - width, width);
       continue;
@@ -85,7 +86,8 @@ void MaskMaker::fill_nearest(const MapShape& shape, ImageSize model, const Place
       continue;
     }
     const std::uint8_t* row = decided_.data() + static_cast<std::size_t>(line) * shape.width;
-    for (std::size_t x = 0; x < width; ++x) out[x] = columns_[x].nearest < 0 ? std::uint8_t{0} : row[columns_[x].nearest];
+    for (std::size_t x = 0; x < width; ++x)
+      out[x] = columns_[x].nearest < 0 ? std::uint8_t{0} : row[columns_[x].nearest];
   }
 }
 
@@ -117,7 +119,9 @@ void MaskMaker::fill_bilinear(const Segmentation& step, std::span<const float> s
       float best = 0;
       std::size_t best_class = 0;
       for (std::size_t c = 0; c < shape.channels; ++c) {
-        const auto at = [&](std::size_t k) { return scores[corner.at(k) * shape.pixel_stride + c * shape.channel_stride]; };
+        const auto at = [&](std::size_t k) {
+          return scores[corner.at(k) * shape.pixel_stride + c * shape.channel_stride];
+        };
         const float top = at(0) + (at(1) - at(0)) * column.part;
         const float bottom = at(2) + (at(3) - at(2)) * column.part;
         const float value = top + (bottom - top) * line.part;

@@ -51,15 +51,17 @@ class Checker {
     line_ = line;
     const bool repeats = stage == stage_ && stage != Stage::geometry;
     if (stage < stage_ || repeats) {
-      return error("VRG-PRE-001",
-                   fmt::format("expected the order decode, crop and resize, normalise, layout, quantise, each once, got "
-                               "'{}' {}; move or remove it",
-                               step, repeats ? "twice" : fmt::format("after '{}'", last_)));
+      return error(
+          "VRG-PRE-001",
+          fmt::format("expected the order decode, crop and resize, normalise, layout, quantise, each once, got "
+                      "'{}' {}; move or remove it",
+                      step, repeats ? "twice" : fmt::format("after '{}'", last_)));
     }
     if (!plan_.takes_image && (stage == Stage::decode || stage == Stage::geometry || stage == Stage::layout)) {
-      return error("VRG-PRE-006", fmt::format("'{}' works on pictures, and this is 'sample: tensor'; remove the step or "
-                                              "write 'sample: image'",
-                                              step));
+      return error("VRG-PRE-006",
+                   fmt::format("'{}' works on pictures, and this is 'sample: tensor'; remove the step or "
+                               "write 'sample: image'",
+                               step));
     }
     stage_ = stage;
     last_ = step;
@@ -121,7 +123,8 @@ class Checker {
     if (plan_.resize) return error("VRG-PRE-001", "expected one resize step, got another; remove one of the two");
     const auto pads = step.pad.size();
     if (pads > 1 && pads != static_cast<std::size_t>(channels(plan_.colour))) {
-      return error("VRG-PRE-005", fmt::format("expected 1 or {} values in 'pad', got {}", channels(plan_.colour), pads));
+      return error("VRG-PRE-005",
+                   fmt::format("expected 1 or {} values in 'pad', got {}", channels(plan_.colour), pads));
     }
     plan_.resize = step;
     plan_.window = {0, 0, static_cast<int>(step.width), static_cast<int>(step.height)};
@@ -130,14 +133,16 @@ class Checker {
 
   Result<void> take_quantise() {
     if (!input_.quantisation) {
-      return error("VRG-PRE-004", fmt::format("expected an input with a scale and a zero point, got '{}' {} without them; "
-                                              "remove the step",
-                                              input_.name, describe(input_)));
+      return error("VRG-PRE-004",
+                   fmt::format("expected an input with a scale and a zero point, got '{}' {} without them; "
+                               "remove the step",
+                               input_.name, describe(input_)));
     }
     plan_.quantisation = input_.quantisation;
     if (!(std::isfinite(input_.quantisation->scale) && input_.quantisation->scale > 0)) {
-      return error("VRG-PRE-004", fmt::format("expected a scale above 0 in the input '{}', got {}; convert the model anew",
-                                              input_.name, input_.quantisation->scale));
+      return error("VRG-PRE-004",
+                   fmt::format("expected a scale above 0 in the input '{}', got {}; convert the model anew",
+                               input_.name, input_.quantisation->scale));
     }
     return {};
   }
@@ -150,8 +155,8 @@ class Checker {
                                               "steps for it",
                                               input_.name, describe(input_)));
     }
-    const bool floating = type == DataType::fp16 || type == DataType::bf16 || type == DataType::fp32 ||
-                          type == DataType::fp64;
+    const bool floating =
+        type == DataType::fp16 || type == DataType::bf16 || type == DataType::fp32 || type == DataType::fp64;
     if (floating && plan_.quantisation) {
       return error("VRG-PRE-004", fmt::format("expected an integer input for 'quantise', got '{}' {}; remove the step",
                                               input_.name, describe(input_)));
@@ -176,9 +181,10 @@ class Checker {
     constexpr std::int64_t kMost = 16384;
     if ((shape.size() != 3 && !batched) || shape[first] < 1 || shape[first + 1] < 1 || shape[first] > kMost ||
         shape[first + 1] > kMost) {
-      return error("VRG-PRE-002", fmt::format("expected a resize step, as the size of the input '{}' {} is not fixed; add "
-                                              "'resize: {{width: …, height: …}}'",
-                                              input_.name, describe(input_)));
+      return error("VRG-PRE-002",
+                   fmt::format("expected a resize step, as the size of the input '{}' {} is not fixed; add "
+                               "'resize: {{width: …, height: …}}'",
+                               input_.name, describe(input_)));
     }
     plan_.window = {0, 0, static_cast<int>(shape[first + 1]), static_cast<int>(shape[first])};
     return {};
@@ -190,11 +196,11 @@ class Checker {
     const std::int64_t w = plan_.window.width;
     const std::int64_t c = channels(plan_.colour);
     const bool first = plan_.layout == wire::TensorLayout::nchw;
-    std::vector<std::vector<std::int64_t>> shapes{first ? std::vector{std::int64_t{1}, c, h, w}
-                                                        : std::vector{std::int64_t{1}, h, w, c},
-                                                  first ? std::vector{c, h, w} : std::vector{h, w, c},
-                                                  {1, h * w * c},
-                                                  {h * w * c}};
+    std::vector<std::vector<std::int64_t>> shapes{
+        first ? std::vector{std::int64_t{1}, c, h, w} : std::vector{std::int64_t{1}, h, w, c},
+        first ? std::vector{c, h, w} : std::vector{h, w, c},
+        {1, h * w * c},
+        {h * w * c}};
     if (c == 1) shapes.insert(shapes.end(), {{1, h, w}, {h, w}});
     for (auto& shape : shapes) {
       if (matches(shape)) {
@@ -207,16 +213,17 @@ class Checker {
       const bool channels_differ = other != c && matches(first ? std::vector<std::int64_t>{1, other, h, w}
                                                                : std::vector<std::int64_t>{1, h, w, other});
       if (channels_differ) {
-        return error("VRG-PRE-003", fmt::format("expected the input '{}' {} to have {} channels for 'colour: {}'; write "
-                                                "'decode: {{colour: {}}}'",
-                                                input_.name, describe(input_), c, colour_name(),
-                                                other == 1 ? "grey" : "rgb"));
+        return error("VRG-PRE-003",
+                     fmt::format("expected the input '{}' {} to have {} channels for 'colour: {}'; write "
+                                 "'decode: {{colour: {}}}'",
+                                 input_.name, describe(input_), c, colour_name(), other == 1 ? "grey" : "rgb"));
       }
     }
     const auto swapped = first ? std::vector<std::int64_t>{1, h, w, c} : std::vector<std::int64_t>{1, c, h, w};
     if (matches(swapped)) advice = fmt::format("write 'layout: {}'", first ? "nhwc" : "nchw");
-    return error("VRG-PRE-002", fmt::format("expected the input '{}' to have the shape {}, which the steps give, got {}; {}",
-                                            input_.name, describe(shapes.front()), describe(input_), advice));
+    return error("VRG-PRE-002",
+                 fmt::format("expected the input '{}' to have the shape {}, which the steps give, got {}; {}",
+                             input_.name, describe(shapes.front()), describe(input_), advice));
   }
 
   [[nodiscard]] std::string_view colour_name() const {

@@ -27,9 +27,9 @@ std::optional<Region> cut(const wire::CropStep& step, const Region& of);
 struct PreprocessingPlan {
   bool takes_image = true;
   PixelFormat colour = PixelFormat::rgb;
-  std::vector<wire::CropStep> crops;       ///< Before the resize, in turn.
+  std::vector<wire::CropStep> crops;  ///< Before the resize, in turn.
   std::optional<wire::ResizeStep> resize;
-  Region window;                           ///< Part of the resized canvas that goes into the model; also its size.
+  Region window;  ///< Part of the resized canvas that goes into the model; also its size.
   wire::TensorLayout layout = wire::TensorLayout::nhwc;
   std::optional<Normalisation> normalisation;
   wire::NormaliseStep value_normalisation;  ///< For samples that are tensors.

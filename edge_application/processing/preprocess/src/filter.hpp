@@ -21,16 +21,16 @@ struct Taps {
   std::vector<std::int32_t> weights;  ///< `spacing` for each target pixel.
   std::vector<std::int16_t> high;
   std::vector<std::int16_t> low;
-  std::vector<double> exact;          ///< Scratch of make_taps().
+  std::vector<double> exact;  ///< Scratch of make_taps().
 
   [[nodiscard]] const std::int32_t* at(int target) const {
     return weights.data() + static_cast<std::size_t>(target) * static_cast<std::size_t>(spacing);
   }
 };
 
-/// Weights that bring `in` pixels to `out`, for the targets first … first + count - 1. Antialiased: as Pillow's resample;
-/// else as OpenCV's INTER_LINEAR and INTER_CUBIC (the border repeats). Area: by covered share. Nearest has one weight.
-/// Keeps the memory of `taps`.
+/// Weights that bring `in` pixels to `out`, for the targets first … first + count - 1. Antialiased: as Pillow's
+/// resample; else as OpenCV's INTER_LINEAR and INTER_CUBIC (the border repeats). Area: by covered share. Nearest has
+/// one weight. Keeps the memory of `taps`.
 void make_taps(wire::Interpolation interpolation, bool antialias, int in, int out, int first, int count, Taps& taps);
 
 }  // namespace verge::processing

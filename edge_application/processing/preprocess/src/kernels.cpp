@@ -36,7 +36,8 @@ void filter_row_colour(const std::uint8_t* in, std::uint8_t* out, const Taps& ta
   }
 }
 
-inline __attribute__((always_inline)) void filter_row_grey(const std::uint8_t* in, std::uint8_t* out, const Taps& taps) {
+inline __attribute__((always_inline)) void filter_row_grey(const std::uint8_t* in, std::uint8_t* out,
+                                                           const Taps& taps) {
   for (std::size_t x = 0; x < taps.begin.size(); ++x) {
     const std::uint8_t* pixel = in + taps.begin[x];
     const std::int32_t* weight = taps.at(static_cast<int>(x));
@@ -48,7 +49,8 @@ inline __attribute__((always_inline)) void filter_row_grey(const std::uint8_t* i
 
 void filter_columns_portable(const std::uint8_t* in, std::size_t stride_bytes, const std::int32_t* weights, int length,
                              std::size_t row_bytes, std::uint8_t* out) {
-  constexpr std::size_t kBlock = 64;  // Sums stay in the first-level cache, and the loops have a length to vectorise by.
+  constexpr std::size_t kBlock =
+      64;  // Sums stay in the first-level cache, and the loops have a length to vectorise by.
   std::array<std::int32_t, kBlock> sums;
   for (std::size_t x = 0; x < row_bytes; x += kBlock) {
     const std::size_t count = std::min(kBlock, row_bytes - x);
@@ -103,14 +105,13 @@ __attribute__((target("avx2"))) void filter_rows_avx2(const std::uint8_t* const*
   }
 }
 
-__attribute__((target("avx2"))) void filter_row_grey_avx2(const std::uint8_t* in, std::uint8_t* out,
-                                                          const Taps& taps) {
+__attribute__((target("avx2"))) void filter_row_grey_avx2(const std::uint8_t* in, std::uint8_t* out, const Taps& taps) {
   filter_row_grey(in, out, taps);
 }
 
 __attribute__((target("avx2"))) void filter_columns_avx2(const std::uint8_t* in, std::size_t stride_bytes,
-                                                         const std::int32_t* weights, int length,
-                                                         std::size_t row_bytes, std::uint8_t* out) {
+                                                         const std::int32_t* weights, int length, std::size_t row_bytes,
+                                                         std::uint8_t* out) {
   constexpr std::size_t kBlock = 32;
   std::size_t x = 0;
   for (; x + kBlock <= row_bytes; x += kBlock) {
@@ -125,7 +126,8 @@ __attribute__((target("avx2"))) void filter_columns_avx2(const std::uint8_t* in,
       }
     }
     for (auto& sum : sums) sum = _mm256_srai_epi32(sum, kWeightBits);
-    const __m256i packed = _mm256_packus_epi16(_mm256_packs_epi32(sums[0], sums[1]), _mm256_packs_epi32(sums[2], sums[3]));
+    const __m256i packed =
+        _mm256_packus_epi16(_mm256_packs_epi32(sums[0], sums[1]), _mm256_packs_epi32(sums[2], sums[3]));
     // The packs work within halves of the register: bring the groups of four back into order.
     const __m256i ordered = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + x), ordered);
@@ -140,7 +142,9 @@ std::atomic<bool>& portable_wanted() noexcept {
   return wanted;
 }
 
-bool fast() noexcept { return has_fast_kernels() && !portable_wanted().load(std::memory_order_relaxed); }
+bool fast() noexcept {
+  return has_fast_kernels() && !portable_wanted().load(std::memory_order_relaxed);
+}
 
 }  // namespace
 
@@ -153,7 +157,9 @@ bool has_fast_kernels() noexcept {
 #endif
 }
 
-void use_portable_kernels(bool portable) noexcept { portable_wanted().store(portable, std::memory_order_relaxed); }
+void use_portable_kernels(bool portable) noexcept {
+  portable_wanted().store(portable, std::memory_order_relaxed);
+}
 
 void filter_rows(const std::uint8_t* const* in, std::uint8_t* const* out, int rows, int channels, const Taps& taps) {
 #if defined(__x86_64__)

@@ -63,7 +63,9 @@ Region in_image(const Region& part, ImageSize of, ImageSize image) {
   return result;
 }
 
-Error wrong_picture(std::string_view what) { return Error(ErrorCode::invalid_argument, "VRG-PRE-010", std::string(what)); }
+Error wrong_picture(std::string_view what) {
+  return Error(ErrorCode::invalid_argument, "VRG-PRE-010", std::string(what));
+}
 
 }  // namespace
 
@@ -95,8 +97,8 @@ Result<Preprocessor> Preprocessor::compile(const wire::Preprocessing& definition
   const PreprocessingPlan& p = state->plan;
   if (p.takes_image) {
     const int count = channels(p.colour);
-    state->writer = ValueWriter(p.normalisation, p.quantisation, p.datatype, p.layout, count, p.window.width,
-                                p.window.height);
+    state->writer =
+        ValueWriter(p.normalisation, p.quantisation, p.datatype, p.layout, count, p.window.width, p.window.height);
     state->row.resize(static_cast<std::size_t>(p.window.width) * static_cast<std::size_t>(count));
     state->pad_row.resize(state->row.size());
     if (p.resize && !p.resize->pad.empty()) {
@@ -109,9 +111,15 @@ Result<Preprocessor> Preprocessor::compile(const wire::Preprocessing& definition
   return Preprocessor(std::move(state));
 }
 
-bool Preprocessor::takes_image() const noexcept { return state_->plan.takes_image; }
-PixelFormat Preprocessor::colour() const noexcept { return state_->plan.colour; }
-std::span<const std::int64_t> Preprocessor::input_shape() const noexcept { return state_->plan.shape; }
+bool Preprocessor::takes_image() const noexcept {
+  return state_->plan.takes_image;
+}
+PixelFormat Preprocessor::colour() const noexcept {
+  return state_->plan.colour;
+}
+std::span<const std::int64_t> Preprocessor::input_shape() const noexcept {
+  return state_->plan.shape;
+}
 
 ScaleHint Preprocessor::scale_hint() const noexcept {
   const PreprocessingPlan& plan = state_->plan;
@@ -136,16 +144,18 @@ Result<Region> Preprocessor::State::source_region(ImageSize source) const {
   for (const auto& crop : plan.crops) {
     const auto part = cut(crop, region);
     if (!part) {
-      return wrong_picture(fmt::format("expected a picture of at least {} × {} pixels, which the crop step cuts out, got "
-                                       "{} × {}; send a larger one",
-                                       *crop.width, *crop.height, region.width, region.height));
+      return wrong_picture(
+          fmt::format("expected a picture of at least {} × {} pixels, which the crop step cuts out, got "
+                      "{} × {}; send a larger one",
+                      *crop.width, *crop.height, region.width, region.height));
     }
     region = *part;
   }
   if (!plan.resize && (region.width != plan.window.width || region.height != plan.window.height)) {
-    return wrong_picture(fmt::format("expected a picture of {} × {} pixels, as the preprocessing has no resize step, got "
-                                     "{} × {}; scale it, or add a resize step",
-                                     plan.window.width, plan.window.height, region.width, region.height));
+    return wrong_picture(
+        fmt::format("expected a picture of {} × {} pixels, as the preprocessing has no resize step, got "
+                    "{} × {}; scale it, or add a resize step",
+                    plan.window.width, plan.window.height, region.width, region.height));
   }
   return region;
 }
@@ -171,7 +181,8 @@ Placement Preprocessor::State::place(ImageSize source, const Region& region, con
 }
 
 Result<void> Preprocessor::State::check_input(const TensorView& input) const {
-  const std::size_t needed = static_cast<std::size_t>(plan.window.width) * static_cast<std::size_t>(plan.window.height) *
+  const std::size_t needed = static_cast<std::size_t>(plan.window.width) *
+                             static_cast<std::size_t>(plan.window.height) *
                              static_cast<std::size_t>(channels(plan.colour)) * size_bytes(plan.datatype);
   if (input.datatype == plan.datatype && input.size_bytes == needed && input.data != nullptr) return {};
   return Error(ErrorCode::invalid_argument, "VRG-PRE-011",
@@ -217,15 +228,17 @@ Result<Placement> Preprocessor::run(const ImageView& image, ImageSize source, co
   State& s = *state_;
   const PreprocessingPlan& plan = s.plan;
   if (!plan.takes_image || image.empty() || source.width <= 0 || source.height <= 0) {
-    return wrong_picture(plan.takes_image ? "expected a picture, got an empty one"
-                                          : "expected the tensor's values, as the preprocessing says 'sample: tensor', got "
-                                            "a picture");
+    return wrong_picture(plan.takes_image
+                             ? "expected a picture, got an empty one"
+                             : "expected the tensor's values, as the preprocessing says 'sample: tensor', got "
+                               "a picture");
   }
   VERGE_TRY(s.check_input(input));
   VERGE_ASSIGN(const Region region, s.source_region(source));
   const Region part = in_image(region, source, {image.width, image.height});
-  ImageView view{image.row(part.y) + static_cast<std::size_t>(part.x) * static_cast<std::size_t>(channels(image.format)),
-                 part.width, part.height, image.stride_bytes, image.format};
+  ImageView view{
+      image.row(part.y) + static_cast<std::size_t>(part.x) * static_cast<std::size_t>(channels(image.format)),
+      part.width, part.height, image.stride_bytes, image.format};
   if (!plan.resize && (part.width != plan.window.width || part.height != plan.window.height)) {
     return wrong_picture("expected the whole picture, as the preprocessing has no resize step, got one decoded scaled");
   }
@@ -233,8 +246,8 @@ Result<Placement> Preprocessor::run(const ImageView& image, ImageSize source, co
     copy_pixels(view, plan.colour, s.converted);
     view = s.converted.view();
   }
-  const Landing landing = plan.resize ? land(*plan.resize, region.width, region.height)
-                                      : Landing{{region.width, region.height}, 0, 0};
+  const Landing landing =
+      plan.resize ? land(*plan.resize, region.width, region.height) : Landing{{region.width, region.height}, 0, 0};
   const Placement placement = s.place(source, region, landing);
   s.write(view, landing, placement, input.data);
   return placement;
@@ -242,7 +255,8 @@ Result<Placement> Preprocessor::run(const ImageView& image, ImageSize source, co
 
 Result<void> Preprocessor::run_values(std::span<const std::byte> raw, const TensorView& input) {
   State& s = *state_;
-  if (s.plan.takes_image) return wrong_picture("expected a picture, as the preprocessing says 'sample: image', got values");
+  if (s.plan.takes_image)
+    return wrong_picture("expected a picture, as the preprocessing says 'sample: image', got values");
   if (input.datatype != s.plan.datatype) {
     return Error(ErrorCode::invalid_argument, "VRG-PRE-011",
                  fmt::format("expected an input of type {}, got {}", name(s.plan.datatype), name(input.datatype)));

@@ -49,7 +49,7 @@ class Resampler {
   std::vector<std::int32_t> slots_;        ///< Position of the first row of each target row among them.
   std::vector<std::uint8_t> scaled_rows_;
   std::size_t scaled_stride_bytes_ = 0;
-  std::vector<std::uint8_t> edge_rows_;    ///< Copies of the rows behind which nothing may be read.
+  std::vector<std::uint8_t> edge_rows_;  ///< Copies of the rows behind which nothing may be read.
   std::vector<std::uint8_t> row_;
   struct WideRow {
     std::int32_t y = -1;

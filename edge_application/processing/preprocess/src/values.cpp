@@ -82,11 +82,14 @@ ValueWriter::ValueWriter(const std::optional<Normalisation>& normalisation,
 void ValueWriter::choose_way(const std::optional<Normalisation>& normalisation) {
   way_ = Way::table;
   if (datatype_ == DataType::fp32) {
-    way_ = Way::affine;
     const Normalisation used = normalisation.value_or(Normalisation{});
+    if (std::ranges::any_of(used.factor, [](double factor) { return factor == 0.0; })) return;
+    way_ = Way::affine;
+    // A quotient, as in the training code: pixel / 255 and pixel * (1 / 255) differ in the last bit of a float.
     for (std::size_t i = 0; i < width_ * channels_; ++i) {
-      factors_.push_back(static_cast<float>(used.factor.at(i % channels_)));
-      offsets_.push_back(static_cast<float>(used.offset.at(i % channels_)));
+      const double factor = used.factor.at(i % channels_);
+      centres_.push_back(static_cast<float>(-used.offset.at(i % channels_) / factor));
+      divisors_.push_back(static_cast<float>(1.0 / factor));
     }
   } else if (element_bytes_ == 1) {
     shift_ = static_cast<std::uint8_t>(table_[0]);
@@ -129,16 +132,16 @@ void ValueWriter::write_affine(const std::uint8_t* row, int y, std::byte* tensor
   const std::size_t line = static_cast<std::size_t>(y) * width_;
   if (layout_ == wire::TensorLayout::nhwc || channels_ == 1) {
     float* at = out + line * channels_;
-    const float* factors = factors_.data();
-    const float* offsets = offsets_.data();
-    for (std::size_t i = 0; i < width_ * channels_; ++i) at[i] = static_cast<float>(row[i]) * factors[i] + offsets[i];
+    const float* centres = centres_.data();
+    const float* divisors = divisors_.data();
+    for (std::size_t i = 0; i < width_ * channels_; ++i) at[i] = (static_cast<float>(row[i]) - centres[i]) / divisors[i];
     return;
   }
   for (std::size_t c = 0; c < channels_; ++c) {
     float* at = out + c * width_ * height_ + line;
-    const float factor = factors_[c];
-    const float offset = offsets_[c];
-    for (std::size_t x = 0; x < width_; ++x) at[x] = static_cast<float>(row[x * channels_ + c]) * factor + offset;
+    const float centre = centres_[c];
+    const float divisor = divisors_[c];
+    for (std::size_t x = 0; x < width_; ++x) at[x] = (static_cast<float>(row[x * channels_ + c]) - centre) / divisor;
   }
 }
 

@@ -48,8 +48,8 @@ class ValueWriter {
   wire::TensorLayout layout_ = wire::TensorLayout::nhwc;
   Way way_ = Way::copy;
   std::uint8_t shift_ = 0;
-  std::vector<float> factors_;  ///< For `affine`: one a byte of a row.
-  std::vector<float> offsets_;
+  std::vector<float> centres_;  ///< For `affine`, (pixel - centre) / divisor: one a byte of a row.
+  std::vector<float> divisors_;
   std::size_t channels_ = 0;
   std::size_t width_ = 0;
   std::size_t height_ = 0;

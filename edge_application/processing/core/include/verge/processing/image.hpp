@@ -11,7 +11,9 @@ namespace verge::processing {
 /// Order of the channels of a pixel.
 enum class PixelFormat : std::uint8_t { rgb, bgr, grey };
 
-[[nodiscard]] constexpr int channels(PixelFormat format) noexcept { return format == PixelFormat::grey ? 1 : 3; }
+[[nodiscard]] constexpr int channels(PixelFormat format) noexcept {
+  return format == PixelFormat::grey ? 1 : 3;
+}
 
 /// Width and height in pixels.
 struct ImageSize {
@@ -20,8 +22,8 @@ struct ImageSize {
   bool operator==(const ImageSize&) const = default;
 };
 
-/// Size of the picture that is wanted in the end: a decoder that can give a smaller picture cheaply may do so while both
-/// sides stay at least twice as long. 0 × 0: the whole picture is needed.
+/// Size of the picture that is wanted in the end: a decoder that can give a smaller picture cheaply may do so while
+/// both sides stay at least twice as long. 0 × 0: the whole picture is needed.
 struct ScaleHint {
   int min_width = 0;
   int min_height = 0;
@@ -30,8 +32,8 @@ struct ScaleHint {
 /// Pixels that somebody else owns: rows of interleaved 8-bit channels, the top row first.
 struct ImageView {
   const std::uint8_t* data = nullptr;
-  int width = 0;   ///< Pixels.
-  int height = 0;  ///< Pixels.
+  int width = 0;                 ///< Pixels.
+  int height = 0;                ///< Pixels.
   std::size_t stride_bytes = 0;  ///< From the start of one row to the next.
   PixelFormat format = PixelFormat::rgb;
 
@@ -54,7 +56,9 @@ class Image {
   [[nodiscard]] int height() const noexcept { return height_; }
   [[nodiscard]] PixelFormat format() const noexcept { return format_; }
   [[nodiscard]] std::size_t stride_bytes() const noexcept { return stride_bytes_; }
-  [[nodiscard]] std::uint8_t* row(int y) noexcept { return pixels_.data() + static_cast<std::size_t>(y) * stride_bytes_; }
+  [[nodiscard]] std::uint8_t* row(int y) noexcept {
+    return pixels_.data() + static_cast<std::size_t>(y) * stride_bytes_;
+  }
   [[nodiscard]] const std::uint8_t* row(int y) const noexcept {
     return pixels_.data() + static_cast<std::size_t>(y) * stride_bytes_;
   }

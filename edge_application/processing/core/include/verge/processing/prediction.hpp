@@ -46,10 +46,10 @@ enum class PredictionKind : std::uint8_t { tensors, classes, boxes, mask };
 /// Result of one sample. Reused from sample to sample, it allocates nothing once it has grown.
 struct Prediction {
   PredictionKind kind = PredictionKind::tensors;
-  std::vector<ClassScore> classes;  ///< kind classes: the best first.
-  std::vector<Box> boxes;           ///< kind boxes: the best first.
-  Mask mask;                        ///< kind mask.
-  std::vector<ClassArea> areas;     ///< kind mask: classes that occur, the largest first.
+  std::vector<ClassScore> classes;      ///< kind classes: the best first.
+  std::vector<Box> boxes;               ///< kind boxes: the best first.
+  Mask mask;                            ///< kind mask.
+  std::vector<ClassArea> areas;         ///< kind mask: classes that occur, the largest first.
   std::span<const TensorView> tensors;  ///< The model's outputs, valid until its next run.
   std::span<const TensorSpec> tensor_specs;
 };

@@ -15,7 +15,20 @@ namespace verge::processing {
 
 /// Element types, with the names of the Open Inference Protocol.
 enum class DataType : std::uint8_t {
-  bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, fp16, fp32, fp64, bf16, bytes,
+  bool_,
+  uint8,
+  uint16,
+  uint32,
+  uint64,
+  int8,
+  int16,
+  int32,
+  int64,
+  fp16,
+  fp32,
+  fp64,
+  bf16,
+  bytes,
 };
 
 /// "FP32"; never empty.

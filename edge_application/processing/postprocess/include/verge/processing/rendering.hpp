@@ -17,8 +17,8 @@ namespace verge::processing {
 /// The mask in the colours of its classes (RGB). Leaves `out` untouched when the mask is empty.
 void render_mask(const Mask& mask, std::span<const Colour> palette, Image& out);
 
-/// The source picture (converted to RGB) with the prediction drawn on it: masks blended (class 0 left clear), boxes with
-/// label and score, classes as a list at the top left. Tensors draw nothing. `source` must not be empty.
+/// The source picture (converted to RGB) with the prediction drawn on it: masks blended (class 0 left clear), boxes
+/// with label and score, classes as a list at the top left. Tensors draw nothing. `source` must not be empty.
 void draw_overlay(const ImageView& source, const Prediction& prediction, std::span<const Colour> palette, Image& out);
 
 }  // namespace verge::processing
