@@ -5,6 +5,24 @@
 
 #include "commands.hpp"
 #include "output.hpp"
+#include "verge/base/text.hpp"
+
+namespace {
+
+/// What to say when the first word is no verb; empty when it is one, or an option.
+std::string unknown_verb(const CLI::App& app, std::string_view word) {
+  std::vector<std::string_view> verbs;
+  for (const auto* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (verb->get_name() == word) return {};
+    verbs.push_back(verb->get_name());
+  }
+  if (word.empty() || word.front() == '-') return {};
+  const auto meant = verge::nearest(word, verbs);
+  return "verge: expected " + verge::one_of(verbs) + ", got '" + std::string(word) + "'" +
+         (meant.empty() ? "" : "; did you mean '" + std::string(meant) + "'?");
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
@@ -22,6 +40,10 @@ int main(int argc, char** argv) {
   verge::cli::add_package_commands(app, action);
   verge::cli::add_engines_command(app, action);
   verge::cli::add_completion_command(app, action);
+  if (const auto text = unknown_verb(app, argc > 1 ? argv[1] : ""); !text.empty()) {
+    verge::cli::note(text);
+    return 2;
+  }
   try {
     app.parse(argc, argv);
     return action ? action() : 0;

@@ -1,7 +1,7 @@
 """Model × engine × cases: recorded results of real models, met by package definitions alone.
 
-`model_table/table.yaml` says which package runs on which engine and how many results it must meet; `expected.json` of the
-test data holds them with their tolerances. There is one check for each kind of case and no code for a model.
+`model_table/table.yaml` says which package runs on which engine and how many results it must meet; `expected.json` of
+the test data holds them with their tolerances. There is one check for each kind of case and no code for a model.
 """
 
 import copy
@@ -52,7 +52,8 @@ def make_subject(cases, expected, pictures, tmp_path):
         golden = cases_of(row, "golden", cases) if "golden" in kinds else []
         samples = checks.golden_samples(golden, tolerances, row.get("golden_absolute"))
         package = Package(DATA, row["package"], tmp_path / "package", samples, replace, row["engine"])
-        return checks.Subject(DATA, BUILD, Verge(BUILD, package, row["engine"]), pictures, tolerances)
+        verge = Verge(BUILD, package, row["engine"])
+        return checks.Subject(DATA, BUILD, verge, pictures, tolerances, row.get("apart", {}))
 
     return make
 

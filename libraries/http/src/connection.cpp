@@ -36,7 +36,7 @@ void Connection::read() {
   if (shared_.stopping) return close();
   parser_.emplace();
   parser_->header_limit(kHeaderLimitBytes);
-  parser_->body_limit(shared_.options.max_body_bytes);
+  parser_->body_limit(boost::none);  // So that the refusal can name both sizes; set before the body is read.
   stream_.expires_after(shared_.options.idle_timeout);
   beast::http::async_read_header(stream_, buffer_, *parser_,
                                  [self = shared_from_this()](beast::error_code error, std::size_t) {
@@ -45,7 +45,6 @@ void Connection::read() {
 }
 
 void Connection::on_header(beast::error_code error) {
-  if (error == beast::http::error::body_limit) return answer_error(413, "the request is too large");
   if (error == beast::http::error::header_limit) return answer_error(431, "the header is too large");
   if (error && error.category() == make_error_code(beast::http::error::bad_method).category() &&
       error != beast::http::error::end_of_stream && error != beast::http::error::partial_message) {
@@ -57,6 +56,7 @@ void Connection::on_header(beast::error_code error) {
                                  std::to_string(shared_.options.max_body_bytes) + " bytes, got " +
                                  std::to_string(*parser_->content_length()));
   }
+  parser_->body_limit(shared_.options.max_body_bytes);
   if (beast::iequals(parser_->get()[beast::http::field::expect], "100-continue")) {
     go_on_ = {beast::http::status::continue_, parser_->get().version()};
     beast::http::async_write(stream_, go_on_, [self = shared_from_this()](beast::error_code failed, std::size_t) {
@@ -75,7 +75,10 @@ void Connection::read_body() {
 }
 
 void Connection::on_body(beast::error_code error) {
-  if (error == beast::http::error::body_limit) return answer_error(413, "the request is too large");
+  if (error == beast::http::error::body_limit) {
+    return answer_error(413, "the request is too large: expected at most " +
+                                 std::to_string(shared_.options.max_body_bytes) + " bytes");
+  }
   if (error) return close();
   stream_.expires_never();
   busy_ = true;

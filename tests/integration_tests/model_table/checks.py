@@ -1,5 +1,6 @@
 """One check for each kind of case, the same for every model: predictions of the programs against recorded results."""
 
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ class Subject:
     verge: object
     pictures: object
     tolerances: object
+    apart: dict = field(default_factory=dict)  # What a table row excuses.
 
     @property
     def package(self):
@@ -66,7 +68,8 @@ def check_golden(subject, cases):
     status, out, errors = subject.verge.verify()
     finding = Finding(len(cases))
     finding.expect(status == 0, errors.strip())
-    finding.expect(status != 0 or f'"golden_samples":{len(cases)}' in re.sub(r"\s", "", out), f"not all replayed: {out}")
+    if status == 0:
+        finding.expect(json.loads(out)["golden_samples"] == len(cases), f"not all replayed: {out}")
     return finding
 
 
@@ -87,21 +90,34 @@ def check_classification(subject, cases):
     return finding
 
 
+def places_of(classes, wanted):
+    """Best and worst place of a class, from 0, as equal scores (8-bit models have many) may stand in any order. What is
+    not among the classes given may have the last one's score."""
+    score = next((c["score"] for c in classes if c["class"] == wanted), None)
+    least = classes[-1]["score"] if score is None else score
+    best = sum(c["score"] > least for c in classes)
+    return best, len(classes) if score is None else best + sum(c["score"] == least for c in classes) - 1
+
+
 def check_accuracy(subject, cases):
-    """Share of right answers over a data set."""
+    """Share of right answers over a data set, in the program's order or another one of equal scores."""
     finding = Finding()
     for case in (c.data for c in cases):
         folder, truth = subject.pictures.data_set(case["dataset"])
         got = subject.verge.by_name(folder)
         assert got.keys() == truth.keys()
         finding.count += len(got)
-        for key, places in (("top1_correct", 1), ("top5_correct", 5)):
+        offset = subject.package.label_offset
+        for key, count in (("top1_correct", 1), ("top5_correct", 5)):
             if key not in case:
                 continue
-            right = sum(truth[name] - subject.package.label_offset in [c["class"] for c in line["classes"][:places]]
+            right = sum(truth[name] - offset in [c["class"] for c in line["classes"][:count]]
                         for name, line in got.items())
-            finding.figures[key] = f"{right}/{len(got)} (recorded {case[key]})"
-            finding.expect(abs(right - case[key]) <= subject.tolerances.accuracy * case["n"],
+            places = [places_of(line["classes"], truth[name] - offset) for name, line in got.items()]
+            most, least = (sum(place[i] < count for place in places) for i in (0, 1))
+            finding.figures[key] = f"{right}/{len(got)} (recorded {case[key]}, by equal scores {least}..{most})"
+            near = abs(right - case[key]) <= subject.tolerances.accuracy * case["n"]
+            finding.expect(near or least <= case[key] <= most,
                            f"{case['dataset']}: expected {key} {case[key]} of {case['n']}, got {right}")
     return finding
 
@@ -128,23 +144,27 @@ def overlap(got, truth, valid=None):
 
 
 def check_iou(subject, cases):
-    """Overlap with the true masks, for each picture and in the mean."""
+    """Overlap with the true masks, for each picture and in the mean. A row may excuse some pictures."""
     finding = Finding()
     masks = subject.verge.masks(subject.data / VOC / "JPEGImages")
     allowed, truth_class = subject.tolerances.iou, 15
     for case in (c.data for c in cases):
         assert masks.keys() == case["iou"].keys()
-        values, worst = {}, ("", 0.0)
+        values, apart = {}, {}
         for name, mask in masks.items():
             truth = numpy.array(Image.open(subject.data / VOC / "SegmentationClass" / f"{name}.png"))
             values[name] = overlap(mask == case["class"], truth == truth_class, truth != VOID)
             away = abs(values[name] - case["iou"][name])
-            worst = max(worst, (name, away), key=lambda entry: entry[1])
-            finding.expect(away <= allowed, f"{name}: expected IoU {case['iou'][name]}, got {values[name]:.4f}")
+            if away > allowed:
+                apart[name] = round(away, 4)
+                finding.expect(away <= subject.apart.get("most", 0),
+                               f"{name}: expected IoU {case['iou'][name]}, got {values[name]:.4f}")
         mean = sum(values.values()) / len(values)
         finding.count += len(values)
+        away = [abs(values[name] - case["iou"][name]) for name in values]
         finding.figures = {"mean_iou": f"{mean:.4f} (recorded {case['mean_person_iou']})",
-                           "worst": f"{worst[0]} {worst[1]:.4f}"}
+                           "mean_away": f"{sum(away) / len(away):.4f}", "most_away": f"{max(away):.4f}", "apart": apart}
+        finding.expect(len(apart) <= subject.apart.get("pictures", 0), f"{len(apart)} pictures are apart: {apart}")
         finding.expect(abs(mean - case["mean_person_iou"]) <= allowed,
                        f"expected mean IoU {case['mean_person_iou']}, got {mean:.4f}")
     return finding
@@ -171,7 +191,8 @@ def check_picture_iou(subject, cases):
         truth = numpy.array(Image.open(subject.data / case["mask"]).resize(got.shape[::-1], Image.NEAREST))
         value = overlap(got == case["class"], truth == case["mask_value_of_class"])
         finding.figures = {"iou": f"{value:.4f} (recorded {case['iou']})"}
-        finding.expect(abs(value - case["iou"]) <= subject.tolerances.iou, f"expected IoU {case['iou']}, got {value:.4f}")
+        finding.expect(abs(value - case["iou"]) <= subject.tolerances.iou,
+                       f"{case['image']}: expected IoU {case['iou']}, got {value:.4f}")
     return finding
 
 
@@ -218,8 +239,8 @@ def check_video(subject, cases, threshold=0.5):
     for video in sorted({c.data["video"] for c in cases}):
         frames = {line["frame"]: line for line in subject.verge.predictions("--video", subject.data / video)}
         for case in (c.data for c in cases if c.data["video"] == video):
-            compare_boxes(finding, f"{video} #{case['frame']}", case["objects"], frames[case["frame"]]["boxes"], threshold,
-                          subject.tolerances)
+            compare_boxes(finding, f"{video} #{case['frame']}", case["objects"], frames[case["frame"]]["boxes"],
+                          threshold, subject.tolerances)
     return finding
 
 
@@ -253,13 +274,9 @@ def _values_of_windows(agent, subject, case, finding):
             errors.append(numpy.mean((window - agent.predict(window)["tensors"][0]["data"]) ** 2))
         mean = float(numpy.mean(errors))
         finding.figures[key.split("(")[0]] = f"{mean:.4f} over {len(errors)} windows (recorded {case[key]})"
-        finding.expect(abs(mean - case[key]) <= allowed_error(subject, case[key]), f"{key}: expected {case[key]}, got {mean}")
+        allowed = subject.tolerances.golden_absolute + subject.tolerances.golden_relative * case[key]
+        finding.expect(abs(mean - case[key]) <= allowed, f"{key}: expected {case[key]} ± {allowed:.4f}, got {mean}")
     return len(keys)
-
-
-def allowed_error(subject, value):
-    """Golden tolerance of an output, for the mean of its squares: 2 d sqrt(value)."""
-    return subject.tolerances.golden_absolute + subject.tolerances.golden_relative * value
 
 
 def check_values(subject, cases):
@@ -267,8 +284,9 @@ def check_values(subject, cases):
     finding = Finding()
     with Agent(subject.build, subject.package) as agent:
         for case in (c.data for c in cases):
-            look = (_values_of_curve if "x_to_y" in case else _values_of_class if "top1" in case else _values_of_windows)
-            finding.count += look(agent, subject, case, finding)
+            look = {"x_to_y": _values_of_curve, "top1": _values_of_class}
+            read = next((look[key] for key in look if key in case), _values_of_windows)
+            finding.count += read(agent, subject, case, finding)
     return finding
 
 

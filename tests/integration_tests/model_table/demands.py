@@ -1,4 +1,4 @@
-"""What expected.json demands: its recorded results as cases of a few kinds, whatever the model, and what a table lacks."""
+"""What expected.json demands: its recorded results as cases of a few kinds, and what a table lacks of them."""
 
 import re
 from dataclasses import dataclass
@@ -90,7 +90,8 @@ def _efficientnet(section):
 def read_cases(expected):
     """All recorded results."""
     masks = {_model(s["model"]): s for s in expected["segmentation"] if "reference_mask" in s}
-    cases = [Case(_model(e["model"]), "golden", 1, e | {"mask": masks.get(_model(e["model"]))}) for e in expected["golden"]]
+    cases = [Case(_model(e["model"]), "golden", 1, e | {"mask": masks.get(_model(e["model"]))})
+             for e in expected["golden"]]
     cases += [Case(_model(e["model"]), "classification", 1, e) for e in expected["classification"]]
     for entry in (e for e in expected["accuracy"] if "model" in e):
         twins = re.search(PORTABLE_IDENTITIES, entry["model"])
@@ -124,7 +125,8 @@ def _gaps_of(model, engine, rows, kinds):
     if not mine:
         return [f"{model} on {engine}: no row"]
     if any("refused" in r for r in mine):
-        return [] if len(mine) == 1 and "cases" not in mine[0] else [f"{model} on {engine}: refused, and yet with cases"]
+        alone = len(mine) == 1 and "cases" not in mine[0]
+        return [] if alone else [f"{model} on {engine}: refused, and yet with cases"]
     total = {}
     for row in mine:
         for kind, count in row["cases"].items():

@@ -165,7 +165,8 @@ class Verge:
                                           "--output", "image", "--directory", target)
             assert status == 0, errors
             end = f".{self.package.name}.mask.png"
-            self._answers[folder] = {f.name.removesuffix(end): numpy.array(Image.open(f)) for f in target.glob("*" + end)}
+            self._answers[folder] = {file.name.removesuffix(end): numpy.array(Image.open(file))
+                                     for file in target.glob("*" + end)}
         return self._answers[folder]
 
 

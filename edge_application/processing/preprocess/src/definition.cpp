@@ -46,6 +46,15 @@ class Checker {
     return Error(ErrorCode::invalid_argument, id, fmt::format("{}{}: {}{}", origin_, line, step, what));
   }
 
+  /// Lets messages point at the step of a stage that has been passed, if there is one.
+  void point_at(Stage stage) {
+    const StepPlace& place = places_.at(static_cast<std::size_t>(stage));
+    if (place.number == 0) return;
+    number_ = place.number;
+    line_ = place.line;
+    step_ = place.name;
+  }
+
   Result<void> enter(Stage stage, std::string_view step, int line) {
     step_ = step;
     line_ = line;
@@ -65,6 +74,7 @@ class Checker {
     }
     stage_ = stage;
     last_ = step;
+    places_.at(static_cast<std::size_t>(stage)) = {number_, line, step};
     return {};
   }
 
@@ -85,7 +95,6 @@ class Checker {
     }
     if (step.normalise) {
       VERGE_TRY(enter(Stage::normalise, "normalise", step.line));
-      normalise_line_ = step.line;
       normalise_ = *step.normalise;
       plan_.value_normalisation = *step.normalise;
     }
@@ -213,6 +222,7 @@ class Checker {
       const bool channels_differ = other != c && matches(first ? std::vector<std::int64_t>{1, other, h, w}
                                                                : std::vector<std::int64_t>{1, h, w, other});
       if (channels_differ) {
+        point_at(Stage::decode);
         return error("VRG-PRE-003",
                      fmt::format("expected the input '{}' {} to have {} channels for 'colour: {}'; write "
                                  "'decode: {{colour: {}}}'",
@@ -221,6 +231,7 @@ class Checker {
     }
     const auto swapped = first ? std::vector<std::int64_t>{1, h, w, c} : std::vector<std::int64_t>{1, c, h, w};
     if (matches(swapped)) advice = fmt::format("write 'layout: {}'", first ? "nhwc" : "nchw");
+    point_at(matches(swapped) ? Stage::layout : Stage::geometry);
     return error("VRG-PRE-002",
                  fmt::format("expected the input '{}' to have the shape {}, which the steps give, got {}; {}",
                              input_.name, describe(shapes.front()), describe(input_), advice));
@@ -239,8 +250,8 @@ class Checker {
     };
     for (const auto& [key, values] : {std::pair{"mean", &normalise_->mean}, std::pair{"std", &normalise_->std}}) {
       if (values->size() > 1 && values->size() != count) {
-        line_ = normalise_line_;
-        return error("VRG-PRE-005", fmt::format("normalise: expected 1 or {} values in '{}' for 'colour: {}', got {}",
+        point_at(Stage::normalise);
+        return error("VRG-PRE-005", fmt::format("expected 1 or {} values in '{}' for 'colour: {}', got {}",
                                                 count, key, colour_name(), values->size()));
       }
     }
@@ -253,8 +264,15 @@ class Checker {
     return {};
   }
 
+  struct StepPlace {
+    std::size_t number = 0;  ///< From 1; 0: no such step.
+    int line = 0;
+    std::string_view name;
+  };
+
   const wire::Preprocessing& definition_;
   std::string_view origin_;
+  std::array<StepPlace, 6> places_;
   const TensorSpec& input_;
   PreprocessingPlan plan_;
   std::optional<wire::NormaliseStep> normalise_;
@@ -263,7 +281,6 @@ class Checker {
   std::string_view step_;
   std::size_t number_ = 0;
   int line_ = 0;
-  int normalise_line_ = 0;
 };
 
 }  // namespace

@@ -134,7 +134,8 @@ void ValueWriter::write_affine(const std::uint8_t* row, int y, std::byte* tensor
     float* at = out + line * channels_;
     const float* centres = centres_.data();
     const float* divisors = divisors_.data();
-    for (std::size_t i = 0; i < width_ * channels_; ++i) at[i] = (static_cast<float>(row[i]) - centres[i]) / divisors[i];
+    for (std::size_t i = 0; i < width_ * channels_; ++i)
+      at[i] = (static_cast<float>(row[i]) - centres[i]) / divisors[i];
     return;
   }
   for (std::size_t c = 0; c < channels_; ++c) {
