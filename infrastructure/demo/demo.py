@@ -52,8 +52,12 @@ class Demo:
         folder.mkdir(parents=True)
         for name in PHOTOGRAPHS:
             shutil.copy(pathlib.Path(skimage.__file__).parent / "data" / name, folder / name)
-        shutil.copy(ROOT / "models" / "unet_fashion" / "golden" / "scene0.png", folder / "garments.png")
         return folder
+
+    def segmented_pictures(self):
+        """What each segmentation model is made for."""
+        scenes = sorted((ROOT / "models" / "unet_fashion" / "golden").glob("scene?.png"))
+        return {"selfie_segmentation": [self.output / "photographs" / "astronaut.png"], "unet_fashion": scenes}
 
     def command_line(self, folder):
         say("What is in the photographs? By the command line, no server needed")
@@ -61,10 +65,10 @@ class Demo:
                    self.output / "state"]
         show(command)
         subprocess.run(command, check=True)
-        for model in MODELS[1:]:
+        for model, pictures in self.segmented_pictures().items():
             say(f"Which pixels? {model}, masks and overlays as pictures")
-            command = [self.verge, "run", ROOT / "models" / model, "--folder", folder, "--output", "image", "--directory",
-                       self.output / model, "--state", self.output / "state"]
+            command = [self.verge, "run", ROOT / "models" / model, "--image", *pictures, "--output", "image",
+                       "--directory", self.output / model, "--state", self.output / "state"]
             show(command)
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             print(f"    {len(list((self.output / model).iterdir()))} pictures in {self.output.relative_to(ROOT)}/{model}")
