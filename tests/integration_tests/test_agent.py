@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import BUILD, ROOT, photograph
+from conftest import BUILD, ROOT, photograph, verge
 from PIL import Image
 
 MODELS = ROOT / "models"
@@ -239,3 +239,23 @@ def test_a_model_that_does_not_load_leaves_the_others_serving(agent, tmp_path):
     running = agent(f"version: 1\napi: {{ port: 0 }}\nmodels: [{{ package: broken }}, {{ package: {MODELS}/selfie_segmentation }}]\n")
     assert "model not loaded" in running.log
     assert running.request("/v2/models/selfie_segmentation/ready")[0] == 200
+
+
+def test_a_compiled_model_is_kept_and_a_damaged_one_made_anew(agent, tmp_path, data):
+    verge("package", "init", data / "models/cls/mobilenet_v2_1.0_224_quant.tflite", "--labels",
+          data / "labels/imagenet_1001.txt", "--to", tmp_path / "mobilenet")
+    text = "version: 1\napi: { port: 0 }\nstate_directory: state\nmodels: [{ package: mobilenet, engine: openvino, name: m }]\n"
+
+    def label():
+        running = agent(text)
+        answer = running.json("/v2/models/m/predict", (data / "images/parrot.jpg").read_bytes())[1]
+        assert running.stop() == 0
+        running.log_path.unlink()
+        return answer["classes"][0]["label"]
+    assert label() == "macaw"
+    (kept,) = (tmp_path / "state" / "compiled").glob("openvino-*.compiled")
+    whole, written = kept.read_bytes(), kept.stat().st_mtime_ns
+    assert label() == "macaw" and kept.stat().st_mtime_ns == written
+    for damaged in (b"", whole[:1000], whole[:5000] + b"X" + whole[5001:]):
+        kept.write_bytes(damaged)
+        assert label() == "macaw" and kept.read_bytes() == whole

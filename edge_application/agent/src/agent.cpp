@@ -97,6 +97,16 @@ struct Agent::State {
     return served;
   }
 
+  /// load(), refusing a second model of one name: packages name themselves where the configuration does not.
+  Result<std::shared_ptr<inference_api::ServedModel>> load_new(const wire::ModelEntry& entry,
+                                                               const inference_api::ModelRepository::Models& others,
+                                                               std::string& fingerprint) {
+    auto model = load(entry, fingerprint);
+    if (!model || !others.contains((*model)->name)) return model;
+    return Error(ErrorCode::invalid_argument, "VRG-AGT-001",
+                 fmt::format("two models are called '{}'; give one another 'name'", (*model)->name));
+  }
+
   void start_pipelines() {
     for (const auto& entry : configuration.pipelines) {
       auto model = models.find(entry.model, "");
@@ -139,7 +149,7 @@ Result<void> Agent::start(const wire::EdgeConfig& configuration) {
   inference_api::ModelRepository::Models models;
   for (const auto& entry : configuration.models) {
     std::string fingerprint;
-    auto model = s.load(entry, fingerprint);
+    auto model = s.load_new(entry, models, fingerprint);
     if (!model) {
       s.log.error("model not loaded", {{"package", entry.package}, {"error", model.error().text()}});
       continue;
@@ -167,7 +177,7 @@ Result<void> Agent::reload(const wire::EdgeConfig& configuration) {
   std::map<std::string, std::string> fingerprints;
   for (const auto& entry : configuration.models) {
     std::string fingerprint;
-    auto model = s.load(entry, fingerprint);
+    auto model = s.load_new(entry, models, fingerprint);
     if (!model) {
       s.configuration = before;
       return Error(ErrorCode::failed_precondition, "VRG-AGT-003",

@@ -92,7 +92,7 @@ bool put_booleans(const json& data, std::span<std::uint8_t> out, std::size_t& at
   for (const auto& item : data) {
     if (item.is_array()) {
       if (!put_booleans(item, out, at)) return false;
-    } else if (at == out.size() || !(item.is_boolean() || item.is_number_unsigned())) {
+    } else if (at == out.size() || !(item.is_boolean() || item == 0 || item == 1)) {
       return false;
     } else {
       out[at++] = item == true || item == 1 ? 1 : 0;
@@ -144,6 +144,7 @@ Result<void> put_json_data(const json& data, const processing::TensorSpec& spec,
 
 struct BinaryPart {
   std::span<const std::byte> rest;
+  std::size_t request_bytes = 0;  ///< Of the whole request.
 };
 
 Result<std::vector<std::int64_t>> read_shape(const json& input, const processing::TensorSpec& spec) {
@@ -170,6 +171,13 @@ Result<void> read_input(const json& input, std::size_t index, processing::Worker
                                                 processing::name(spec.datatype), type, example(spec)));
   }
   VERGE_ASSIGN(const auto shape, read_shape(input, spec));
+  // A variable dimension is the client's word: memory is taken only for what the request can hold (a byte a value).
+  const auto elements = processing::element_count(shape);
+  const bool variable = !processing::element_count(spec.shape);
+  if (variable && (!elements || *elements > binary.request_bytes)) {
+    return malformed("VRG-API-012", fmt::format("input '{}': the shape {} holds more values than the request's {} bytes",
+                                                spec.name, processing::describe(shape), binary.request_bytes));
+  }
   auto tensor = worker.input(index, shape);
   if (!tensor) {
     return malformed("VRG-API-012", fmt::format("{}; for example {}", tensor.error().message(), example(spec)));
@@ -303,7 +311,7 @@ Result<InferCall> read_infer_request(const http::Request& request, processing::W
   try {
     body = json::parse(text.begin(), text.end());
     if (!body.is_object()) return malformed("VRG-API-010", "expected a JSON object with 'inputs'");
-    BinaryPart binary{request.body.subspan(json_size)};
+    BinaryPart binary{request.body.subspan(json_size), request.body.size()};
     VERGE_TRY(read_inputs(body, worker, binary));
     return read_wanted(body, worker.model());
   } catch (const json::exception& error) {

@@ -100,7 +100,8 @@ std::optional<ModelPath> model_path(std::string_view rest) {
 http::Response model_request(const http::Request& request, const ModelRepository& models, const ModelPath& path) {
   const bool posts = path.action == "infer" || path.action == "predict";
   if (!posts && !path.action.empty() && path.action != "ready") return refuse(unknown_path(request.path));
-  if (posts != (request.method == "POST")) return wrong_method(request.path, posts ? "POST" : "GET");
+  const bool reads = request.method == "GET" || request.method == "HEAD";
+  if (posts ? request.method != "POST" : !reads) return wrong_method(request.path, posts ? "POST" : "GET");
   const auto found = models.find(path.model, path.version);
   if (!found) return refuse(found.error());
   ServedModel& served = **found;

@@ -1,6 +1,8 @@
 // Engine "slow": the engine "fake", every run two milliseconds longer.
 #include <thread>
 
+#include "verge/engines/adapter.hpp"
+
 #define verge_engine_entry verge_fake_engine_entry  // NOLINT: the fake's own entry, under another name.
 #include "fake_engine.cpp"                          // NOLINT
 #undef verge_engine_entry

@@ -13,6 +13,7 @@
 #include <openvino/runtime/core.hpp>
 #include <openvino/runtime/properties.hpp>
 
+#include "openvino_cache.hpp"
 #include "openvino_model.hpp"
 #include "openvino_request.hpp"
 #include "verge/engines/adapter.hpp"
@@ -61,6 +62,9 @@ class Session final : public Compiled {
       : device_(load.device == nullptr || load.device[0] == '\0' ? "CPU" : load.device),
         properties_(properties_of(load)) {
     check_device();
+    const auto entry = cache_entry(load, properties_);
+    if (entry && (fixed_ = restore(core_, *entry, device_, load, description_))) return;
+    if (entry) properties_.erase(ov::cache_dir.name());  // One copy is enough.
     description_ = read_model(core_, load.model_path, load.format);
     bool shapes_known = true;
     bool shapes_may_change = false;
@@ -69,7 +73,10 @@ class Session final : public Compiled {
     // Here and not at the first request, so that what cannot be compiled is refused when it is loaded.
     static_cast<void>(shapes_known ? fixed() : variable());
     // What was read holds the weights a second time.
-    if (shapes_known && !shapes_may_change) description_.model.reset();
+    if (shapes_known && !shapes_may_change) {
+      description_.model.reset();
+      if (entry) keep(*fixed_, *entry);
+    }
 #if defined(__GLIBC__)
     ::malloc_trim(0);  // Reading and compiling leave tens of megabytes of freed memory behind.
 #endif

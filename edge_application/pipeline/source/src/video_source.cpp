@@ -81,11 +81,14 @@ class VideoSource final : public Source {
     if (period_.count() <= 0) return true;
     if (index_ == 0) start_ = Clock::now();
     const auto due = [this] { return start_ + std::chrono::duration_cast<Clock::duration>(period_ * index_); };
+    bool rewound = false;
     while (Clock::now() > due() + period_) {
       if (part_->skip(video_) == 0) {
-        if (!options_.loop || part_->rewind(video_) != 1) break;
+        if (!options_.loop || rewound || part_->rewind(video_) != 1) break;
+        rewound = true;  // A video that gives nothing even from its start must not hold us here.
         continue;
       }
+      rewound = false;
       ++index_;
       ++dropped_;
     }

@@ -50,14 +50,18 @@ wire::Tensor declared(const TensorSpec& spec) {
   return tensor;
 }
 
+constexpr int kUnknownSide = 224;  ///< Of a picture whose size the model leaves open.
+
 /// Runs the model once on mid-grey values.
-Result<std::vector<Observed>> observe(Session& session) {
+Result<std::vector<Observed>> observe(Session& session, bool picture) {
   VERGE_ASSIGN(Request request, session.create_request());
   for (std::size_t i = 0; i < session.inputs().size(); ++i) {
     const TensorSpec& spec = session.inputs()[i];
     if (std::ranges::any_of(spec.shape, [](auto d) { return d < 0; })) {
       auto shape = spec.shape;
-      for (auto& dimension : shape) dimension = dimension < 0 ? 1 : dimension;
+      for (std::size_t d = 0; d < shape.size(); ++d) {
+        if (shape[d] < 0) shape[d] = picture && d > 0 ? kUnknownSide : 1;
+      }
       VERGE_TRY(request.set_input_shape(i, shape));
     }
     const TensorView& input = request.input(i);
@@ -92,7 +96,7 @@ std::optional<PictureInput> picture_input(const TensorSpec& spec) {
   const auto& s = spec.shape;
   if (s.size() != 4 || (s[0] != 1 && s[0] != -1)) return std::nullopt;
   const auto is_channels = [](std::int64_t d) { return d == 1 || d == 3; };
-  const auto sized = [](std::int64_t d) { return d < 0 ? 224 : static_cast<int>(d); };
+  const auto sized = [](std::int64_t d) { return d < 0 ? kUnknownSide : static_cast<int>(d); };
   // [1,49,10,1] is a spectrogram, not a picture: real pictures are not that flat.
   const auto plausible = [](int w, int h) { return w >= 16 && h >= 16; };
   PictureInput input;
@@ -393,7 +397,7 @@ Result<Draft> draft_package(const std::filesystem::path& model, EngineCatalogue&
   const auto picture = session->inputs().size() == 1 ? picture_input(session->inputs().front()) : std::nullopt;
   const Grid grid = picture ? grid_of(session->outputs().front(), *picture) : Grid::none;
   draft_preprocessing(draft, session->inputs().front(), picture, grid);
-  VERGE_ASSIGN(const auto seen, observe(*session));
+  VERGE_ASSIGN(const auto seen, observe(*session, picture.has_value()));
   draft_postprocessing(draft, session->outputs(), seen, picture, grid);
   return draft;
 }

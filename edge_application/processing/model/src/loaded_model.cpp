@@ -32,8 +32,10 @@ Result<std::vector<std::size_t>> match(std::string_view what, std::vector<Tensor
   const auto named = [&](const std::string& name) {
     return static_cast<std::size_t>(std::ranges::find(actual, name, &TensorSpec::name) - actual.begin());
   };
-  const bool by_name =
-      std::ranges::all_of(declared, [&](const TensorSpec& spec) { return named(spec.name) < actual.size(); });
+  // A name that stands twice says nothing: each tensor of the model is used once.
+  const bool by_name = std::ranges::all_of(declared, [&](const TensorSpec& spec) {
+    return named(spec.name) < actual.size() && std::ranges::count(declared, spec.name, &TensorSpec::name) == 1;
+  });
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < declared.size(); ++i) {
     const std::size_t index = by_name ? named(declared[i].name) : i;

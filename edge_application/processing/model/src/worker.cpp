@@ -36,7 +36,16 @@ struct Worker::State {
   std::vector<TensorView> outputs;
   Prediction prediction;
   StageTimes times;
+  std::vector<std::vector<std::int64_t>> shapes;  ///< Of the engine's inputs, as the worker was made.
 
+  /// Takes back what input() has changed: the next caller knows nothing of another's batch.
+  Result<void> restore_shapes() {
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      if (std::ranges::equal(shapes[i], request.input(i).shape) || !element_count(shapes[i])) continue;
+      VERGE_TRY(request.set_input_shape(i, shapes[i]));
+    }
+    return {};
+  }
   Result<void> collect_outputs() {
     for (std::size_t i = 0; i < outputs.size(); ++i) outputs[i] = request.output(loaded->engine_outputs[i]);
     return {};
@@ -53,6 +62,7 @@ struct Worker::State {
     return &prediction;
   }
   Result<const Prediction*> predict(const ImageView& picture, ImageSize source, Stopwatch& watch) {
+    VERGE_TRY(restore_shapes());
     VERGE_ASSIGN(const Placement placement, preprocessor.run(picture, source, image_input()));
     times.preprocess_ns = watch.lap();
     return finish(placement, watch);
@@ -105,8 +115,12 @@ Result<Worker> LoadedModel::create_worker(const wire::Preprocessing& preprocessi
   }
   auto state = std::unique_ptr<Worker::State>(
       new Worker::State{shared_from_this(), &loaded, std::move(request), ImageDecoder(loaded.image_limits),
-                        std::move(preprocessor), std::move(postprocessor), {}, {}, {}, {}});
+                        std::move(preprocessor), std::move(postprocessor), {}, {}, {}, {}, {}});
   state->outputs.resize(loaded.outputs.size());
+  for (std::size_t i = 0; i < loaded.inputs.size(); ++i) {
+    const auto shape = state->request.input(i).shape;
+    state->shapes.emplace_back(shape.begin(), shape.end());
+  }
   return Worker(std::move(state));
 }
 
@@ -134,6 +148,7 @@ Result<const Prediction*> Worker::predict_values(std::span<const std::byte> raw)
   VERGE_TRY(s.check_sample(false));
   Stopwatch watch;
   s.times = {};
+  VERGE_TRY(s.restore_shapes());
   VERGE_TRY(s.preprocessor.run_values(raw, s.image_input()));
   s.times.preprocess_ns = watch.lap();
   return s.finish({}, watch);
@@ -147,6 +162,7 @@ Result<const Prediction*> Worker::predict_tensors(std::span<const std::vector<st
     return Error(ErrorCode::invalid_argument, "VRG-MDL-005",
                  fmt::format("expected {} input tensors, got {}", s.loaded->inputs.size(), inputs.size()));
   }
+  VERGE_TRY(s.restore_shapes());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const TensorView& tensor = s.request.input(s.loaded->engine_inputs[i]);
     if (tensor.size_bytes != inputs[i].size()) {
