@@ -49,9 +49,8 @@ void add_engines_command(CLI::App& app, Action& action) {
   auto* verb = app.add_subcommand("engines", "List the engines of this machine and what they read");
   auto json = std::make_shared<std::string>("table");
   verb->add_option("--output", *json, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
-  verb->callback([json, &action] {
-    action = [json] { return list_engines(*json == "json" ? Format::json : Format::table); };
-  });
+  verb->callback(
+      [json, &action] { action = [json] { return list_engines(*json == "json" ? Format::json : Format::table); }; });
 }
 
 }  // namespace verge::cli

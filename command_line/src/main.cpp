@@ -26,10 +26,11 @@ std::string unknown_verb(const CLI::App& app, std::string_view word) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  CLI::App app{"Run machine-learning models on edge devices.\n\nStart with:\n"
-               "  verge run models/efficientnet_lite0 --image cat.jpg\n"
-               "  verge package init model.onnx",
-               "verge"};
+  CLI::App app{
+      "Run machine-learning models on edge devices.\n\nStart with:\n"
+      "  verge run models/efficientnet_lite0 --image cat.jpg\n"
+      "  verge package init model.onnx",
+      "verge"};
   app.set_version_flag("--version", "verge " VERGE_VERSION);
   app.require_subcommand(1);
   app.failure_message([](const CLI::App* failed, const CLI::Error& error) {

@@ -1,9 +1,9 @@
 #include "output.hpp"
 
+#include <unistd.h>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -18,7 +18,9 @@ std::size_t width(std::string_view text) {
 
 }  // namespace
 
-bool is_terminal(int fd) { return ::isatty(fd) == 1; }
+bool is_terminal(int fd) {
+  return ::isatty(fd) == 1;
+}
 
 std::string table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
@@ -65,13 +67,15 @@ int report(const Error& error, Format format) {
 }
 
 Progress::Progress() : terminal_(is_terminal(STDERR_FILENO)) {}
-Progress::~Progress() { clear(); }
+Progress::~Progress() {
+  clear();
+}
 
 void Progress::show(std::string_view text) {
   if (!terminal_) return;
-  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(
-                       std::chrono::steady_clock::now().time_since_epoch())
-                       .count();
+  const auto now =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count();
   if (shown_ && now - last_ms_ < 100) return;
   last_ms_ = now;
   shown_ = true;

@@ -21,7 +21,9 @@ struct PackageOptions {
   [[nodiscard]] Format format() const { return output == "json" ? Format::json : Format::table; }
 };
 
-int finish(const Result<void>& result, Format format) { return result ? 0 : report(result.error(), format); }
+int finish(const Result<void>& result, Format format) {
+  return result ? 0 : report(result.error(), format);
+}
 
 Result<void> init(const PackageOptions& options) {
   processing::EngineCatalogue engines(processing::default_engine_folder());
@@ -48,9 +50,10 @@ Result<void> init(const PackageOptions& options) {
   for (const auto& guess : draft.guesses) {
     rows.push_back({guess.what, guess.value, guess.certain ? "yes" : "a guess", guess.why});
   }
-  print(fmt::format("Wrote {}\n\n{}\n\nNext: try the guesses on a picture whose content you know:\n  verge package check {} "
-                    "--image PICTURE --expect LABEL",
-                    folder.string(), table(rows), folder.string()));
+  print(fmt::format(
+      "Wrote {}\n\n{}\n\nNext: try the guesses on a picture whose content you know:\n  verge package check {} "
+      "--image PICTURE --expect LABEL",
+      folder.string(), table(rows), folder.string()));
   return {};
 }
 
@@ -87,7 +90,8 @@ Result<void> check(const PackageOptions& options) {
   }
   if (options.format() == Format::table) {
     print(fmt::format("\nBest: {}, {}, {}{}", best.colour, best.values, best.geometry,
-                      options.write ? "; written to preprocessing.yaml" : "; --write keeps it. Several may agree: try more pictures"));
+                      options.write ? "; written to preprocessing.yaml"
+                                    : "; --write keeps it. Several may agree: try more pictures"));
   }
   return {};
 }
@@ -95,9 +99,10 @@ Result<void> check(const PackageOptions& options) {
 Result<void> create(const PackageOptions& options) {
   VERGE_ASSIGN(const auto package, package::open_folder(options.path));
   VERGE_TRY(processing::check_processing(package));
-  const auto layout = options.target.empty()
-                          ? std::filesystem::path(fmt::format("{}-{}.oci", package.metadata.name, package.metadata.version))
-                          : std::filesystem::path(options.target);
+  const auto layout =
+      options.target.empty()
+          ? std::filesystem::path(fmt::format("{}-{}.oci", package.metadata.name, package.metadata.version))
+          : std::filesystem::path(options.target);
   VERGE_TRY(package::write_layout(package, layout));
   if (options.format() == Format::json) {
     Node node = Node::map();
@@ -180,17 +185,19 @@ Result<void> verify(const PackageOptions& options) {
     Node node = Node::map();
     node.add("digest", Node::string(package.digest));
     node.add("files", Node::integer(static_cast<std::int64_t>(package.files.size())));
-    node.add("golden_samples", Node::integer(options.no_run ? 0 : static_cast<std::int64_t>(package.golden.samples.size())));
+    node.add("golden_samples",
+             Node::integer(options.no_run ? 0 : static_cast<std::int64_t>(package.golden.samples.size())));
     print(wire::write_json(node));
   } else {
-    print(fmt::format("{} {}: {} files whole, definitions valid, {}\n{}", package.metadata.name, package.metadata.version,
-                      package.files.size(), replayed, package.digest));
+    print(fmt::format("{} {}: {} files whole, definitions valid, {}\n{}", package.metadata.name,
+                      package.metadata.version, package.files.size(), replayed, package.digest));
   }
   return {};
 }
 
 Result<void> unpack(const PackageOptions& options) {
-  const auto split = options.path.find("@sha256:") != std::string::npos ? options.path.find('@') : options.path.rfind(':');
+  const auto split =
+      options.path.find("@sha256:") != std::string::npos ? options.path.find('@') : options.path.rfind(':');
   const bool tagged = split != std::string::npos && !package::is_layout(options.path);
   const auto layout = tagged ? options.path.substr(0, split) : options.path;
   VERGE_ASSIGN(const auto verified, package::verify_layout(layout, tagged ? options.path.substr(split + 1) : ""));
@@ -207,7 +214,9 @@ void add_package_commands(CLI::App& app, Action& action) {
   const auto add = [&](const char* name, const char* help, Result<void> (*command)(const PackageOptions&)) {
     auto* verb = group->add_subcommand(name, help);
     auto o = std::make_shared<PackageOptions>();
-    verb->add_option("--output", o->output, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+    verb->add_option("--output", o->output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
     verb->callback([o, command, &action] { action = [o, command] { return finish(command(*o), o->format()); }; });
     return std::pair(verb, o);
   };

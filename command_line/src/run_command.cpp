@@ -1,9 +1,9 @@
+#include <unistd.h>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <memory>
 #include <thread>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -36,8 +36,8 @@ Result<package::ModelPackage> open_model(const RunOptions& options, processing::
                                          const std::filesystem::path& scratch) {
   std::error_code failed;
   const std::filesystem::path path(options.model);
-  const bool bare = std::filesystem::is_regular_file(path, failed) ||
-                    std::filesystem::exists(path / "saved_model.pb", failed);
+  const bool bare =
+      std::filesystem::is_regular_file(path, failed) || std::filesystem::exists(path / "saved_model.pb", failed);
   if (!bare) return package::open(options.model, scratch);
   VERGE_ASSIGN(const auto draft, processing::draft_package(path, engines, options.engine));
   VERGE_TRY(processing::write_draft(draft, path, options.labels, scratch / "draft", false));
@@ -54,8 +54,8 @@ std::string summary(const processing::Prediction& prediction) {
   constexpr std::size_t kShown = 3;
   std::string out;
   const auto add = [&](std::string_view label, int index, float score) {
-    out += fmt::format("{}{} {:.3f}", out.empty() ? "" : ", ", label.empty() ? std::to_string(index) : std::string(label),
-                       score);
+    out += fmt::format("{}{} {:.3f}", out.empty() ? "" : ", ",
+                       label.empty() ? std::to_string(index) : std::string(label), score);
   };
   switch (prediction.kind) {
     case processing::PredictionKind::classes:
@@ -75,7 +75,8 @@ std::string summary(const processing::Prediction& prediction) {
       break;
     case processing::PredictionKind::tensors:
       for (const auto& tensor : prediction.tensors) {
-        out += fmt::format("{}{} {}", out.empty() ? "" : ", ", name(tensor.datatype), processing::describe(tensor.shape));
+        out +=
+            fmt::format("{}{} {}", out.empty() ? "" : ", ", name(tensor.datatype), processing::describe(tensor.shape));
       }
       break;
   }

@@ -63,9 +63,11 @@ struct Agent::State {
     processing::LoadOptions options;
     if (entry.engine) options.engine = wire::name(*entry.engine);
     options.threads = threads(entry);
-    options.image_limits.max_pixels = static_cast<std::uint64_t>(configuration.api.value_or(wire::Api{}).max_image_pixels);
+    options.image_limits.max_pixels =
+        static_cast<std::uint64_t>(configuration.api.value_or(wire::Api{}).max_image_pixels);
     if (configuration.state_directory) options.state_directory = *configuration.state_directory;
-    fingerprint = fmt::format("{} {} {} {}", package.digest, options.engine, options.threads, options.image_limits.max_pixels);
+    fingerprint =
+        fmt::format("{} {} {} {}", package.digest, options.engine, options.threads, options.image_limits.max_pixels);
     const auto current = models.models();
     if (const auto same = current->find(name); same != current->end() && fingerprints[name] == fingerprint) {
       return same->second;
@@ -131,7 +133,9 @@ struct Agent::State {
 };
 
 Agent::Agent(Log& log, std::string version) : state_(std::make_unique<State>(log, std::move(version))) {}
-Agent::~Agent() { stop(); }
+Agent::~Agent() {
+  stop();
+}
 
 Result<void> Agent::start(const wire::EdgeConfig& configuration) {
   State& s = *state_;
@@ -194,7 +198,8 @@ Result<void> Agent::reload(const wire::EdgeConfig& configuration) {
   s.start_pipelines();
   const auto old_api = before.api.value_or(wire::Api{});
   const auto api = configuration.api.value_or(wire::Api{});
-  if (old_api.address != api.address || old_api.port != api.port || old_api.max_request_bytes != api.max_request_bytes) {
+  if (old_api.address != api.address || old_api.port != api.port ||
+      old_api.max_request_bytes != api.max_request_bytes) {
     s.log.warning("a change under 'api' takes effect at the next start");
   }
   s.log.info("reloaded", {{"models", count}, {"pipelines", s.pipelines.size()}});
@@ -208,6 +213,8 @@ void Agent::stop() {
   s.server.reset();
 }
 
-std::uint16_t Agent::port() const noexcept { return state_->server->port(); }
+std::uint16_t Agent::port() const noexcept {
+  return state_->server->port();
+}
 
 }  // namespace verge::agent

@@ -23,8 +23,9 @@ Result<void> check_names(const wire::EdgeConfig& configuration, std::string_view
   std::set<std::string> pipelines;
   for (const auto& pipeline : configuration.pipelines) {
     if (pipelines.insert(pipeline.name).second) continue;
-    return Error(ErrorCode::invalid_argument, "VRG-AGT-001",
-                 fmt::format("{} line {}: two pipelines are called '{}'; rename one", origin, pipeline.line, pipeline.name));
+    return Error(
+        ErrorCode::invalid_argument, "VRG-AGT-001",
+        fmt::format("{} line {}: two pipelines are called '{}'; rename one", origin, pipeline.line, pipeline.name));
   }
   return {};
 }

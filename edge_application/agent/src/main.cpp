@@ -46,10 +46,11 @@ int run(const std::string& path, bool check_only) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Runs models on this device: the local inference API and pipelines.\n\nExample:\n"
-               "  verge-agent --config infrastructure/config/edge_config.yaml\n\n"
-               "SIGHUP reloads the configuration; SIGTERM stops gracefully.",
-               "verge-agent"};
+  CLI::App app{
+      "Runs models on this device: the local inference API and pipelines.\n\nExample:\n"
+      "  verge-agent --config infrastructure/config/edge_config.yaml\n\n"
+      "SIGHUP reloads the configuration; SIGTERM stops gracefully.",
+      "verge-agent"};
   std::string config;
   bool check = false;
   app.set_version_flag("--version", "verge-agent " VERGE_VERSION);

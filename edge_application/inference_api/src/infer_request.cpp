@@ -136,8 +136,8 @@ Result<void> put_json_data(const json& data, const processing::TensorSpec& spec,
   const auto expected = processing::element_count(tensor.shape).value_or(0);
   if (fits && at == expected) return {};
   return malformed("VRG-API-013",
-                   fmt::format("input '{}': expected {} {} values in 'data', got {}{}; for example {}", spec.name, expected,
-                               processing::name(spec.datatype), at,
+                   fmt::format("input '{}': expected {} {} values in 'data', got {}{}; for example {}", spec.name,
+                               expected, processing::name(spec.datatype), at,
                                fits ? "" : " and then one that does not fit (too many, too large, or of another type)",
                                example(spec)));
 }
@@ -157,10 +157,10 @@ Result<std::vector<std::int64_t>> read_shape(const json& input, const processing
     if (valid) shape.push_back((*found)[i].get<std::int64_t>());
   }
   if (valid) return shape;
-  return malformed("VRG-API-012", fmt::format("input '{}': expected 'shape' as a list of whole numbers, got {}; for "
-                                              "example {}",
-                                              spec.name, found == input.end() ? "none" : found->dump().substr(0, 80),
-                                              example(spec)));
+  return malformed("VRG-API-012",
+                   fmt::format("input '{}': expected 'shape' as a list of whole numbers, got {}; for "
+                               "example {}",
+                               spec.name, found == input.end() ? "none" : found->dump().substr(0, 80), example(spec)));
 }
 
 Result<void> read_input(const json& input, std::size_t index, processing::Worker& worker, BinaryPart& binary) {
@@ -175,8 +175,9 @@ Result<void> read_input(const json& input, std::size_t index, processing::Worker
   const auto elements = processing::element_count(shape);
   const bool variable = !processing::element_count(spec.shape);
   if (variable && (!elements || *elements > binary.request_bytes)) {
-    return malformed("VRG-API-012", fmt::format("input '{}': the shape {} holds more values than the request's {} bytes",
-                                                spec.name, processing::describe(shape), binary.request_bytes));
+    return malformed("VRG-API-012",
+                     fmt::format("input '{}': the shape {} holds more values than the request's {} bytes", spec.name,
+                                 processing::describe(shape), binary.request_bytes));
   }
   auto tensor = worker.input(index, shape);
   if (!tensor) {
@@ -187,10 +188,11 @@ Result<void> read_input(const json& input, std::size_t index, processing::Worker
     const auto& given = (*parameters)["binary_data_size"];
     const auto size = given.is_number_unsigned() ? given.get<std::uint64_t>() : ~std::uint64_t{0};
     if (size != tensor->size_bytes || size > binary.rest.size()) {
-      return malformed("VRG-API-014",
-                       fmt::format("input '{}': expected 'binary_data_size' {} and as many bytes behind the JSON, got {} "
-                                   "and {}",
-                                   spec.name, tensor->size_bytes, given.dump(), binary.rest.size()));
+      return malformed(
+          "VRG-API-014",
+          fmt::format("input '{}': expected 'binary_data_size' {} and as many bytes behind the JSON, got {} "
+                      "and {}",
+                      spec.name, tensor->size_bytes, given.dump(), binary.rest.size()));
     }
     std::memcpy(tensor->data, binary.rest.data(), tensor->size_bytes);
     binary.rest = binary.rest.subspan(tensor->size_bytes);
@@ -198,8 +200,8 @@ Result<void> read_input(const json& input, std::size_t index, processing::Worker
   }
   const auto data = input.find("data");
   if (data == input.end() || !data->is_array()) {
-    return malformed("VRG-API-013", fmt::format("input '{}': expected 'data' as a list; for example {}", spec.name,
-                                                example(spec)));
+    return malformed("VRG-API-013",
+                     fmt::format("input '{}': expected 'data' as a list; for example {}", spec.name, example(spec)));
   }
   return put_json_data(*data, spec, *tensor);
 }
@@ -211,9 +213,9 @@ Result<void> read_inputs(const json& body, processing::Worker& worker, BinaryPar
     return malformed("VRG-API-010", fmt::format("expected 'inputs' as a list of {} tensor(s), got {}; for example "
                                                 R"({{"inputs":[{}]}})",
                                                 specs.size(),
-                                                inputs == body.end()   ? "none"
-                                                : inputs->is_array()   ? std::to_string(inputs->size())
-                                                                       : std::string(inputs->type_name()),
+                                                inputs == body.end() ? "none"
+                                                : inputs->is_array() ? std::to_string(inputs->size())
+                                                                     : std::string(inputs->type_name()),
                                                 example(specs.front())));
   }
   std::vector<bool> given(specs.size());
@@ -277,7 +279,8 @@ Result<InferCall> read_wanted(const json& body, const processing::LoadedModel& m
 Result<InferCall> read_raw(const http::Request& request, processing::Worker& worker) {
   const auto specs = worker.model().inputs();
   if (specs.size() != 1) {
-    return malformed("VRG-API-015", fmt::format("a raw request needs a model with one input, this one has {}", specs.size()));
+    return malformed("VRG-API-015",
+                     fmt::format("a raw request needs a model with one input, this one has {}", specs.size()));
   }
   auto shape = specs[0].shape;
   for (auto& dimension : shape) dimension = dimension < 0 ? 1 : dimension;

@@ -47,8 +47,8 @@ void append_data(const TensorView& tensor, std::string& out) {
     case DataType::int32: return append_values<std::int32_t>(tensor.as<std::int32_t>(), out);
     case DataType::int64: return append_values<std::int64_t>(tensor.as<std::int64_t>(), out);
     case DataType::bool_:
-      for (const auto value : tensor.as<std::uint8_t>()) out += out.back() == '[' ? (value != 0 ? "true" : "false")
-                                                                                  : (value != 0 ? ",true" : ",false");
+      for (const auto value : tensor.as<std::uint8_t>())
+        out += out.back() == '[' ? (value != 0 ? "true" : "false") : (value != 0 ? ",true" : ",false");
       return;
     case DataType::fp16: {
       std::vector<float> values;

@@ -22,10 +22,11 @@ Result<Wanted> wanted_by(std::string_view accept, const processing::Prediction& 
     return Error(ErrorCode::invalid_argument, "VRG-API-021",
                  "only a segmentation model has a mask; accept image/png;view=overlay or application/json");
   }
-  return Error(ErrorCode::invalid_argument, "VRG-API-021",
-               fmt::format("expected Accept: application/json, image/png, image/png;view=mask or image/png;view=overlay, "
-                           "got '{}'",
-                           accept));
+  return Error(
+      ErrorCode::invalid_argument, "VRG-API-021",
+      fmt::format("expected Accept: application/json, image/png, image/png;view=mask or image/png;view=overlay, "
+                  "got '{}'",
+                  accept));
 }
 
 http::Response json_answer(const ServedModel& model, const processing::Worker& worker,
@@ -40,9 +41,10 @@ http::Response json_answer(const ServedModel& model, const processing::Worker& w
   processing::append_json(prediction, out);
   const auto ms = [](std::int64_t ns) { return static_cast<double>(ns) / 1e6; };
   const auto& times = worker.times();
-  fmt::format_to(std::back_inserter(out),
-                 ",\"latency_ms\":{{\"decode\":{:.3f},\"preprocess\":{:.3f},\"infer\":{:.3f},\"postprocess\":{:.3f}}}}}",
-                 ms(times.decode_ns), ms(times.preprocess_ns), ms(times.infer_ns), ms(times.postprocess_ns));
+  fmt::format_to(
+      std::back_inserter(out),
+      ",\"latency_ms\":{{\"decode\":{:.3f},\"preprocess\":{:.3f},\"infer\":{:.3f},\"postprocess\":{:.3f}}}}}",
+      ms(times.decode_ns), ms(times.preprocess_ns), ms(times.infer_ns), ms(times.postprocess_ns));
   return response;
 }
 

@@ -16,7 +16,9 @@ http::Response json_response(const ordered_json& body) {
   return {200, "application/json", {}, body.dump(-1, ' ', false, ordered_json::error_handler_t::replace)};
 }
 
-http::Response empty_response() { return {200, "application/json", {}, ""}; }
+http::Response empty_response() {
+  return {200, "application/json", {}, ""};
+}
 
 ordered_json tensor_json(const processing::TensorSpec& spec) {
   return {{"name", spec.name}, {"datatype", processing::name(spec.datatype)}, {"shape", spec.shape}};
@@ -24,11 +26,12 @@ ordered_json tensor_json(const processing::TensorSpec& spec) {
 
 http::Response model_metadata(const ServedModel& served) {
   const auto& model = served.workers->model();
-  ordered_json body{{"name", served.name},
-                    {"versions", {served.version()}},
-                    {"platform", model.choice().engine + "_" + std::string(wire::name(model.package().metadata.model.format))},
-                    {"inputs", ordered_json::array()},
-                    {"outputs", ordered_json::array()}};
+  ordered_json body{
+      {"name", served.name},
+      {"versions", {served.version()}},
+      {"platform", model.choice().engine + "_" + std::string(wire::name(model.package().metadata.model.format))},
+      {"inputs", ordered_json::array()},
+      {"outputs", ordered_json::array()}};
   for (const auto& spec : model.inputs()) body["inputs"].push_back(tensor_json(spec));
   for (const auto& spec : model.outputs()) body["outputs"].push_back(tensor_json(spec));
   ordered_json choice{{"engine", model.choice().engine}, {"engine_version", model.engine_version()}};
@@ -54,8 +57,8 @@ http::Response infer(const http::Request& request, ServedModel& served) {
 }
 
 http::Response wrong_method(std::string_view path, std::string_view allowed) {
-  http::Response response = refuse(Error(ErrorCode::invalid_argument, "VRG-API-004",
-                                         fmt::format("'{}' takes {} only", path, allowed)));
+  http::Response response =
+      refuse(Error(ErrorCode::invalid_argument, "VRG-API-004", fmt::format("'{}' takes {} only", path, allowed)));
   response.status = 405;
   response.headers.emplace_back("Allow", allowed);
   return response;

@@ -47,7 +47,9 @@ verge_video* open_video(const char* path, int device, int width, int height, cha
   }
 }
 
-void close_video(verge_video* video) noexcept { delete video; }
+void close_video(verge_video* video) noexcept {
+  delete video;
+}
 
 double frames_per_second(const verge_video* video) noexcept {
   try {
@@ -93,4 +95,6 @@ constexpr verge_video_part kPart{1, open_video, close_video, frames_per_second, 
 
 }  // namespace
 
-extern "C" const verge_video_part* verge_video_part_entry(void) { return &kPart; }
+extern "C" const verge_video_part* verge_video_part_entry(void) {
+  return &kPart;
+}

@@ -21,8 +21,8 @@ typedef struct verge_video_frame {
 
 typedef struct verge_video_part {
   uint32_t version; /* 1 */
-  /* `path`: a video file; null: camera `device`, asked for width × height where these are above 0. Null on failure, with
-     a terminated text in `message`. */
+  /* `path`: a video file; null: camera `device`, asked for width × height where these are above 0. Null on failure,
+     with a terminated text in `message`. */
   verge_video* (*open)(const char* path, int device, int width, int height, char* message, size_t message_size);
   void (*close)(verge_video* video);
   double (*frames_per_second)(const verge_video* video); /* 0: unknown */
@@ -37,7 +37,8 @@ typedef const verge_video_part* (*verge_video_part_function)(void);
 #if defined(__GNUC__)
 __attribute__((visibility("default")))
 #endif
-const verge_video_part* verge_video_part_entry(void);
+const verge_video_part*
+verge_video_part_entry(void);
 
 #ifdef __cplusplus
 }

@@ -1,10 +1,10 @@
 #include "verge/telemetry/device_info.hpp"
 
-#include <algorithm>
-#include <fstream>
 #include <sched.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+#include <algorithm>
+#include <fstream>
 
 namespace verge::telemetry {
 namespace {

@@ -73,11 +73,10 @@ class PrometheusPipeline final : public PipelineMetrics {
 
 struct Metrics::State {
   prometheus::Registry registry;
-  prometheus::Family<prometheus::Histogram>& stages =
-      prometheus::BuildHistogram()
-          .Name("verge_stage_duration_seconds")
-          .Help("Time of each stage of a sample, by model and version.")
-          .Register(registry);
+  prometheus::Family<prometheus::Histogram>& stages = prometheus::BuildHistogram()
+                                                          .Name("verge_stage_duration_seconds")
+                                                          .Help("Time of each stage of a sample, by model and version.")
+                                                          .Register(registry);
   prometheus::Family<prometheus::Counter>& requests = prometheus::BuildCounter()
                                                           .Name("verge_requests_total")
                                                           .Help("Requests answered, by model, version and result.")

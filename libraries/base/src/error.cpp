@@ -30,12 +30,20 @@ constexpr std::array<Mapping, 15> kMappings{{
     {"internal", 70, 500},
 }};
 
-const Mapping& mapping(ErrorCode code) noexcept { return kMappings.at(static_cast<std::size_t>(code)); }
+const Mapping& mapping(ErrorCode code) noexcept {
+  return kMappings.at(static_cast<std::size_t>(code));
+}
 
 }  // namespace
 
-std::string_view name(ErrorCode code) noexcept { return mapping(code).name; }
-int exit_status(ErrorCode code) noexcept { return mapping(code).exit_status; }
-int http_status(ErrorCode code) noexcept { return mapping(code).http_status; }
+std::string_view name(ErrorCode code) noexcept {
+  return mapping(code).name;
+}
+int exit_status(ErrorCode code) noexcept {
+  return mapping(code).exit_status;
+}
+int http_status(ErrorCode code) noexcept {
+  return mapping(code).http_status;
+}
 
 }  // namespace verge

@@ -1,11 +1,11 @@
 #include "verge/base/file.hpp"
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <system_error>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -54,8 +54,8 @@ Result<Container> read_whole(const std::filesystem::path& path, std::uint64_t li
   if (::fstat(file.get(), &status) != 0) return system_error("read", path, errno);
   if (!S_ISREG(status.st_mode)) {
     return Error(ErrorCode::invalid_argument, "VRG-BAS-005",
-                 fmt::format("expected a file, got {} '{}'", S_ISDIR(status.st_mode) ? "the folder" : "something else at",
-                             path.string()));
+                 fmt::format("expected a file, got {} '{}'",
+                             S_ISDIR(status.st_mode) ? "the folder" : "something else at", path.string()));
   }
   const auto size = static_cast<std::uint64_t>(status.st_size);
   if (size > limit_bytes) {
@@ -122,8 +122,9 @@ Result<void> write_file(const std::filesystem::path& path, std::string_view cont
 
 Result<std::filesystem::path> path_inside(const std::filesystem::path& root, std::string_view relative) {
   const auto refuse = [&](std::string_view why) {
-    return Error(ErrorCode::invalid_argument, "VRG-BAS-004",
-                 fmt::format("expected a path inside the package such as 'golden/cat.png', got '{}': {}", relative, why));
+    return Error(
+        ErrorCode::invalid_argument, "VRG-BAS-004",
+        fmt::format("expected a path inside the package such as 'golden/cat.png', got '{}': {}", relative, why));
   };
   if (relative.empty()) return refuse("it is empty");
   for (const char c : relative) {

@@ -48,7 +48,9 @@ std::string sha256(std::span<const std::byte> bytes) {
   return digest.finish();
 }
 
-std::string sha256(std::string_view text) { return sha256(std::as_bytes(std::span(text.data(), text.size()))); }
+std::string sha256(std::string_view text) {
+  return sha256(std::as_bytes(std::span(text.data(), text.size())));
+}
 
 Result<FileDigest> sha256_of_file(const std::filesystem::path& path, std::uint64_t limit_bytes) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
@@ -68,8 +70,8 @@ Result<FileDigest> sha256_of_file(const std::filesystem::path& path, std::uint64
     digest.update(std::span(piece.data(), got));
   }
   if (std::ferror(file.get()) != 0) {
-    return Error(ErrorCode::unavailable, "VRG-BAS-001", fmt::format("cannot read '{}': it is not a readable file",
-                                                                    path.string()));
+    return Error(ErrorCode::unavailable, "VRG-BAS-001",
+                 fmt::format("cannot read '{}': it is not a readable file", path.string()));
   }
   return FileDigest{digest.finish(), size};
 }

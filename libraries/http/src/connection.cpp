@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::uint32_t kHeaderLimitBytes = 64U << 10U;
 
-std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
+std::string_view view(beast::string_view text) {
+  return {text.data(), text.size()};
+}
 
 std::string error_body(std::string_view message) {
   std::string body = "{\"error\":\"";
@@ -30,7 +32,9 @@ Connection::Connection(asio::ip::tcp::socket socket, Shared& shared) : stream_(s
   stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
 }
 
-Connection::~Connection() { shared_.connections.erase(this); }
+Connection::~Connection() {
+  shared_.connections.erase(this);
+}
 
 void Connection::read() {
   if (shared_.stopping) return close();
@@ -38,10 +42,9 @@ void Connection::read() {
   parser_->header_limit(kHeaderLimitBytes);
   parser_->body_limit(boost::none);  // So that the refusal can name both sizes; set before the body is read.
   stream_.expires_after(shared_.options.idle_timeout);
-  beast::http::async_read_header(stream_, buffer_, *parser_,
-                                 [self = shared_from_this()](beast::error_code error, std::size_t) {
-                                   self->on_header(error);
-                                 });
+  beast::http::async_read_header(
+      stream_, buffer_, *parser_,
+      [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_header(error); });
 }
 
 void Connection::on_header(beast::error_code error) {
@@ -69,15 +72,14 @@ void Connection::on_header(beast::error_code error) {
 }
 
 void Connection::read_body() {
-  beast::http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code error, std::size_t) {
-    self->on_body(error);
-  });
+  beast::http::async_read(stream_, buffer_, *parser_,
+                          [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_body(error); });
 }
 
 void Connection::on_body(beast::error_code error) {
   if (error == beast::http::error::body_limit) {
-    return answer_error(413, "the request is too large: expected at most " +
-                                 std::to_string(shared_.options.max_body_bytes) + " bytes");
+    return answer_error(
+        413, "the request is too large: expected at most " + std::to_string(shared_.options.max_body_bytes) + " bytes");
   }
   if (error) return close();
   stream_.expires_never();
@@ -95,7 +97,9 @@ void Connection::handle() {
   request.path = target.substr(0, question);
   if (question != std::string_view::npos) request.query = target.substr(question + 1);
   request.body = message.body();
-  request.header = [&message](std::string_view name) { return view(message[beast::string_view(name.data(), name.size())]); };
+  request.header = [&message](std::string_view name) {
+    return view(message[beast::string_view(name.data(), name.size())]);
+  };
   Response response;
   try {
     response = shared_.handler(request);
@@ -121,11 +125,12 @@ void Connection::answer(Response response, bool keep_alive) {
   response_.prepare_payload();
   if (head) response_.body().clear();
   stream_.expires_after(shared_.options.idle_timeout);
-  beast::http::async_write(stream_, response_, [self = shared_from_this(), keep_alive](beast::error_code error, std::size_t) {
-    self->finish_request();
-    if (error || !keep_alive) return self->close();
-    self->read();
-  });
+  beast::http::async_write(stream_, response_,
+                           [self = shared_from_this(), keep_alive](beast::error_code error, std::size_t) {
+                             self->finish_request();
+                             if (error || !keep_alive) return self->close();
+                             self->read();
+                           });
 }
 
 void Connection::finish_request() {
@@ -137,7 +142,9 @@ void Connection::answer_error(int status, std::string_view message) {
   answer({status, "application/json", {}, error_body(message)}, false);
 }
 
-void Connection::refuse() { answer_error(503, "too many connections; try again later"); }
+void Connection::refuse() {
+  answer_error(503, "too many connections; try again later");
+}
 
 void Connection::close() {
   boost::system::error_code ignored;

@@ -2,8 +2,8 @@
 
 #include <thread>
 
-#include <boost/asio/post.hpp>
 #include <fmt/format.h>
+#include <boost/asio/post.hpp>
 
 #include "connection.hpp"
 
@@ -59,7 +59,9 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Hand
   return std::unique_ptr<Server>(new Server(std::move(state)));
 }
 
-std::uint16_t Server::port() const noexcept { return state_->port; }
+std::uint16_t Server::port() const noexcept {
+  return state_->port;
+}
 
 void Server::stop(std::chrono::milliseconds patience) {
   State& state = *state_;
@@ -84,11 +86,16 @@ void Server::stop(std::chrono::milliseconds patience) {
   state.thread.join();
 }
 
-Server::~Server() { stop(std::chrono::seconds(5)); }
+Server::~Server() {
+  stop(std::chrono::seconds(5));
+}
 
 bool decode_percent(std::string_view text, std::string& out) {
   const auto digit = [](char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
   };
   out.clear();
   for (std::size_t i = 0; i < text.size(); ++i) {

@@ -69,7 +69,8 @@ Result<void> check_blob(const std::filesystem::path& layout, const Descriptor& d
     return damaged_blob(descriptor.digest,
                         fmt::format("expected {} bytes, got {}", descriptor.size_bytes, got->size_bytes));
   }
-  if (got->digest != descriptor.digest) return damaged_blob(descriptor.digest, "its content has the digest " + got->digest);
+  if (got->digest != descriptor.digest)
+    return damaged_blob(descriptor.digest, "its content has the digest " + got->digest);
   return {};
 }
 
@@ -158,10 +159,11 @@ Result<void> write_layout(const ModelPackage& package, const std::filesystem::pa
     return entry.tag == package.metadata.version && entry.name == package.metadata.name;
   });
   if (same != entries.end() && same->digest != manifest.manifest_digest) {
-    return Error(ErrorCode::already_exists, "VRG-PKG-010",
-                 fmt::format("'{}' already holds {} {} with other content ({}); a version never changes: raise 'version' "
-                             "in metadata.json",
-                             layout.string(), package.metadata.name, package.metadata.version, same->digest));
+    return Error(
+        ErrorCode::already_exists, "VRG-PKG-010",
+        fmt::format("'{}' already holds {} {} with other content ({}); a version never changes: raise 'version' "
+                    "in metadata.json",
+                    layout.string(), package.metadata.name, package.metadata.version, same->digest));
   }
   for (const auto& file : package.files) {
     const auto blob = blob_path(layout, file.digest);

@@ -86,10 +86,11 @@ Result<void> check_golden_files(const ModelPackage& package) {
   for (const auto& sample : package.golden.samples) {
     const bool expects = !sample.classes.empty() || !sample.boxes.empty() || !sample.outputs.empty() || sample.mask;
     if (sample.image.has_value() == !sample.tensors.empty() || !expects) {
-      return Error(ErrorCode::invalid_argument, "VRG-PKG-005",
-                   fmt::format("{} line {}: sample '{}' needs either 'image' or 'tensors', and at least one of 'classes', "
-                               "'boxes', 'mask' and 'outputs'",
-                               kGoldenFile, sample.line, sample.name));
+      return Error(
+          ErrorCode::invalid_argument, "VRG-PKG-005",
+          fmt::format("{} line {}: sample '{}' needs either 'image' or 'tensors', and at least one of 'classes', "
+                      "'boxes', 'mask' and 'outputs'",
+                      kGoldenFile, sample.line, sample.name));
     }
     if (sample.image) VERGE_TRY(package.file("golden", *sample.image));
     if (sample.mask) VERGE_TRY(package.file("golden", sample.mask->file));

@@ -6,10 +6,10 @@
 #include <sstream>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
+#include <nlohmann/json.hpp>
 
 #include "verge/base/file.hpp"
 
@@ -109,7 +109,8 @@ class YamlEvents final : public YAML::EventHandler {
       return;
     }
     const bool plain = tag == "?";
-    if (!plain && tag != "!") throw Refusal{"VRG-DOC-001", fmt::format("tags ('{}') are not supported", tag), line(mark)};
+    if (!plain && tag != "!")
+      throw Refusal{"VRG-DOC-001", fmt::format("tags ('{}') are not supported", tag), line(mark)};
     if (plain && (value == "null" || value == "~")) {
       tree_.scalar(Node::Kind::null, {}, line(mark));
     } else {
@@ -216,8 +217,9 @@ class JsonEvents {
 
 Result<void> check_size(std::string_view text, std::string_view origin) {
   if (text.size() <= kDocumentLimitBytes) return {};
-  return Error(ErrorCode::resource_exhausted, "VRG-BAS-003",
-               fmt::format("'{}' is too large: expected at most {} bytes, got {}", origin, kDocumentLimitBytes, text.size()));
+  return Error(
+      ErrorCode::resource_exhausted, "VRG-BAS-003",
+      fmt::format("'{}' is too large: expected at most {} bytes, got {}", origin, kDocumentLimitBytes, text.size()));
 }
 
 nlohmann::ordered_json to_json(const Node& node) {
@@ -295,7 +297,8 @@ std::string yaml_flow(const Node& node) {
     return out + "]";
   }
   if (node.kind == Node::Kind::quoted) {
-    const bool bare = !node.text.empty() && node.text.find_first_not_of(
+    const bool bare = !node.text.empty() &&
+                      node.text.find_first_not_of(
                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./") == std::string::npos &&
                       std::isalpha(static_cast<unsigned char>(node.text.front())) != 0;
     if (bare && node.text != "true" && node.text != "false" && node.text != "null") return node.text;
@@ -370,7 +373,9 @@ Node Node::boolean(bool value) {
   return node;
 }
 
-std::string_view Place::origin() const { return parent_ != nullptr ? parent_->origin() : origin_; }
+std::string_view Place::origin() const {
+  return parent_ != nullptr ? parent_->origin() : origin_;
+}
 
 std::string Place::path() const {
   if (parent_ == nullptr) return {};

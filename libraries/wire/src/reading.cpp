@@ -38,15 +38,16 @@ std::string meant(std::string_view word, std::span<const std::string_view> candi
   return close.empty() ? std::string() : fmt::format("; did you mean '{}'?", close);
 }
 
-bool is_scalar(const Node& node) { return node.kind == Node::Kind::plain || node.kind == Node::Kind::quoted; }
+bool is_scalar(const Node& node) {
+  return node.kind == Node::Kind::plain || node.kind == Node::Kind::quoted;
+}
 
 }  // namespace
 
 Result<std::string> read_string(const Node& node, const Place& place, const StringLimits& limits) {
   if (!is_scalar(node)) return wrong_type(node, place, "a text");
   if (node.text.size() < limits.min_length || node.text.size() > limits.max_length) {
-    return wrong_value(node, place,
-                       fmt::format("a text of {} to {} bytes", limits.min_length, limits.max_length));
+    return wrong_value(node, place, fmt::format("a text of {} to {} bytes", limits.min_length, limits.max_length));
   }
   if (!limits.pattern.empty()) {
     // std::regex recurses by the length of its input; max_length in the schemas keeps that short.
@@ -129,8 +130,7 @@ Result<void> check_keys(const Node& node, const Place& place, std::span<const st
     if (!known) {
       return Error(ErrorCode::invalid_argument, "VRG-DOC-002",
                    fmt::format("{}: unknown key '{}'{}{}", place.text(value.line), key, meant(key, keys),
-                               keys.empty() ? "; it takes no keys"
-                                            : fmt::format("; expected {}", one_of(keys))));
+                               keys.empty() ? "; it takes no keys" : fmt::format("; expected {}", one_of(keys))));
     }
   }
   if (exactly_one && node.members.size() != 1) {

@@ -2,9 +2,9 @@
 //
 //   bench_model PACKAGE JPEG [ENGINE] [THREADS] [RUNS]
 //
-// By hand: libjpeg-turbo decodes the whole picture, cv::resize (bilinear, not antialiased) makes it 224 × 224, a plain loop
-// writes the model's input, the same engine with the same threads infers, a loop finds the best class.
-// Prints one JSON object: p50 of both in microseconds, and their ratio.
+// By hand: libjpeg-turbo decodes the whole picture, cv::resize (bilinear, not antialiased) makes it 224 × 224, a plain
+// loop writes the model's input, the same engine with the same threads infers, a loop finds the best class. Prints one
+// JSON object: p50 of both in microseconds, and their ratio.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -118,10 +118,11 @@ int run(int argc, char** argv) {
   }
   const double a = median_us(ours);
   const double b = median_us(by_hand);
-  std::printf("{\"model\":\"%s\",\"engine\":\"%s\",\"threads\":%u,\"runs\":%d,\"verge_p50_us\":%.1f,\"by_hand_p50_us\":%.1f,"
-              "\"ratio\":%.3f,\"same_label\":%d}\n",
-              (*model)->package().metadata.name.c_str(), (*model)->choice().engine.c_str(), options.threads, runs, a, b,
-              a / b, agreed);
+  std::printf(
+      "{\"model\":\"%s\",\"engine\":\"%s\",\"threads\":%u,\"runs\":%d,\"verge_p50_us\":%.1f,\"by_hand_p50_us\":%.1f,"
+      "\"ratio\":%.3f,\"same_label\":%d}\n",
+      (*model)->package().metadata.name.c_str(), (*model)->choice().engine.c_str(), options.threads, runs, a, b, a / b,
+      agreed);
   return 0;
 }
 

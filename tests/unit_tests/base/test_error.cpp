@@ -9,8 +9,12 @@ namespace {
 
 using testing::StartsWith;
 
-Result<int> fails() { return Error(ErrorCode::not_found, "VRG-TST-001", "there is nothing"); }
-Result<int> gives() { return 7; }
+Result<int> fails() {
+  return Error(ErrorCode::not_found, "VRG-TST-001", "there is nothing");
+}
+Result<int> gives() {
+  return 7;
+}
 
 Result<int> tries(bool fail) {
   VERGE_ASSIGN(const int value, fail ? fails() : gives());

@@ -1,11 +1,11 @@
 #include "verge/base/file.hpp"
 
-#include <cstdio>
-#include <fstream>
 #include <sys/resource.h>
-#include <csignal>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
 
 #include <gmock/gmock.h>
 

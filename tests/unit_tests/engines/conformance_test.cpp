@@ -21,7 +21,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-
 class Conformance : public ::testing::TestWithParam<EngineCase> {
  protected:
   void SetUp() override {

@@ -9,9 +9,9 @@
 #include <random>
 #include <string>
 
-#include <csignal>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <gtest/gtest.h>
 
@@ -35,7 +35,9 @@ int factor() {
   return set == nullptr ? 1 : std::max(1, std::atoi(set));
 }
 
-void PrintTo(const DamageCase& damage, std::ostream* out) { *out << damage.engine << " " << damage.model; }
+void PrintTo(const DamageCase& damage, std::ostream* out) {
+  *out << damage.engine << " " << damage.model;
+}
 
 class Damage : public ::testing::TestWithParam<DamageCase> {};
 
@@ -104,15 +106,15 @@ TEST_P(Damage, IsAnsweredWithAStatus) {
   EXPECT_EQ(crashed, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Engines, Damage,
-    ::testing::Values(DamageCase{"litert", "audio/kws/kws_ref_model.tflite", 150},
-                      DamageCase{"litert", "tabular/ad01/ad01_fp32.tflite", 60},
-                      DamageCase{"litert", "cls/resnet8_cifar10/pretrainedResnet_quant.tflite", 150},
-                      DamageCase{"litert", "det/coco_ssd_mobilenet_v1_quant.tflite", 40},
-                      DamageCase{"openvino", "audio/kws/kws_ref_model.tflite", 60},
-                      DamageCase{"openvino", "cls/mnist.onnx", 60},
-                      DamageCase{"openvino", "cls/resnet8_cifar10/tf_frozen/model.pb", 40}));
+INSTANTIATE_TEST_SUITE_P(Engines, Damage,
+                         ::testing::Values(DamageCase{"litert", "audio/kws/kws_ref_model.tflite", 150},
+                                           DamageCase{"litert", "tabular/ad01/ad01_fp32.tflite", 60},
+                                           DamageCase{"litert", "cls/resnet8_cifar10/pretrainedResnet_quant.tflite",
+                                                      150},
+                                           DamageCase{"litert", "det/coco_ssd_mobilenet_v1_quant.tflite", 40},
+                                           DamageCase{"openvino", "audio/kws/kws_ref_model.tflite", 60},
+                                           DamageCase{"openvino", "cls/mnist.onnx", 60},
+                                           DamageCase{"openvino", "cls/resnet8_cifar10/tf_frozen/model.pb", 40}));
 
 }  // namespace
 }  // namespace verge::test

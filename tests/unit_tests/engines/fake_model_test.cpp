@@ -39,9 +39,9 @@ class FakeModel : public ::testing::Test {
 };
 
 TEST_F(FakeModel, SumsInItsOwnTypes) {
-  const std::string path =
-      write("verge-fake 1\ninput a UINT8 [3]\ninput b FP32 [2]\n"
-            "output s FP32 [1]\noutput t UINT8 [2] 0.5 3\nfunction sum\n");
+  const std::string path = write(
+      "verge-fake 1\ninput a UINT8 [3]\ninput b FP32 [2]\n"
+      "output s FP32 [1]\noutput t UINT8 [2] 0.5 3\nfunction sum\n");
   SessionHolder session(api_, load_of(path, "fake"));
   ASSERT_EQ(session.status, VERGE_ENGINE_OK) << session.error.message;
   RequestHolder request(session);

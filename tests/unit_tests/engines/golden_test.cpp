@@ -45,7 +45,9 @@ constexpr std::array<Tolerance, 1> kTolerances{{
     {"openvino", "seg/mobile_unet_portrait_hybrid.tflite", 0.08},
 }};
 
-std::string format_of(const std::string& model) { return model.ends_with(".onnx") ? "onnx" : "tflite"; }
+std::string format_of(const std::string& model) {
+  return model.ends_with(".onnx") ? "onnx" : "tflite";
+}
 
 const Refusal* refusal(const std::string& engine, const std::string& model) {
   const auto found = std::find_if(kRefusals.begin(), kRefusals.end(),
@@ -231,9 +233,9 @@ TEST(OtherFormats, OpenvinoReadsTensorflow) {
   VERGE_TEST_DATA_OR_SKIP(data);
   EngineCatalogue catalogue(default_engine_folder());
   if (!catalogue.info("openvino")) GTEST_SKIP() << "this build has no engine 'openvino'";
-  for (const auto& [model, format] : {OtherFormat{"cls/resnet8_cifar10/tf_frozen/model.pb", "tensorflow"},
-                                      OtherFormat{"seg/unet_person/model.pb", "tensorflow"},
-                                      OtherFormat{"audio/kws/saved_model", "tensorflow"}}) {
+  for (const auto& [model, format] :
+       {OtherFormat{"cls/resnet8_cifar10/tf_frozen/model.pb", "tensorflow"},
+        OtherFormat{"seg/unet_person/model.pb", "tensorflow"}, OtherFormat{"audio/kws/saved_model", "tensorflow"}}) {
     SessionOptions options;
     options.format = format;
     auto session = catalogue.load("openvino", data / "models" / model, options);

@@ -19,12 +19,11 @@ verge_engine_tensor empty_tensor() {
 }  // namespace
 
 const std::vector<EngineCase>& engine_cases() {
-  static const std::vector<EngineCase> kCases{
-      {"fake", "fake", kFakeModel, kFakeVariable, false},
-      {"openvino", "onnx", "models/cls/mobilenet_v1_0.25_224_float.onnx",
-       "models/cls/resnet8_cifar10/resnet8_cifar10.onnx", true},
-      {"litert", "tflite", "models/cls/mobilenet_v1_0.25_224_quant.tflite",
-       "models/cls/resnet8_cifar10/pretrainedResnet.tflite", true}};
+  static const std::vector<EngineCase> kCases{{"fake", "fake", kFakeModel, kFakeVariable, false},
+                                              {"openvino", "onnx", "models/cls/mobilenet_v1_0.25_224_float.onnx",
+                                               "models/cls/resnet8_cifar10/resnet8_cifar10.onnx", true},
+                                              {"litert", "tflite", "models/cls/mobilenet_v1_0.25_224_quant.tflite",
+                                               "models/cls/resnet8_cifar10/pretrainedResnet.tflite", true}};
   return kCases;
 }
 

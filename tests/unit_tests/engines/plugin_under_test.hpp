@@ -21,9 +21,13 @@ struct EngineCase {
   bool needs_data = true;
 };
 const std::vector<EngineCase>& engine_cases();
-inline std::string case_name(const EngineCase& engine) { return engine.name; }
+inline std::string case_name(const EngineCase& engine) {
+  return engine.name;
+}
 /// Prints the name, not the bytes, in test listings.
-inline void PrintTo(const EngineCase& engine, std::ostream* out) { *out << engine.name; }
+inline void PrintTo(const EngineCase& engine, std::ostream* out) {
+  *out << engine.name;
+}
 
 /// The plug-in's table, or null when this build has no such engine.
 const verge_engine_api* load_plugin(const std::string& name);

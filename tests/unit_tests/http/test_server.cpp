@@ -3,11 +3,11 @@
 #include <atomic>
 #include <thread>
 
+#include <gmock/gmock.h>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
-#include <gmock/gmock.h>
 
 namespace verge::http {
 namespace {
@@ -55,7 +55,8 @@ class Http : public testing::Test {
     server_ = std::move(*Server::start(options, echo));
   }
   std::string get(const std::string& target) const {
-    return exchange(server_->port(), "GET " + target + " HTTP/1.1\r\nHost: x\r\nX-Test: t\r\nConnection: close\r\n\r\n");
+    return exchange(server_->port(),
+                    "GET " + target + " HTTP/1.1\r\nHost: x\r\nX-Test: t\r\nConnection: close\r\n\r\n");
   }
   std::unique_ptr<Server> server_;
 };
@@ -71,11 +72,13 @@ TEST_F(Http, AnswersAndKeepsTheConnection) {
 }
 
 TEST_F(Http, ReadsChunkedBodiesAndSays100Continue) {
-  EXPECT_THAT(exchange(server_->port(), "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-                                        "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
+  EXPECT_THAT(exchange(server_->port(),
+                       "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+                       "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
               HasSubstr("POST /  abcde"));
-  const auto answer = exchange(server_->port(),
-                               "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+  const auto answer = exchange(
+      server_->port(),
+      "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 100 Continue"));
   EXPECT_THAT(answer, HasSubstr("abc"));
 }

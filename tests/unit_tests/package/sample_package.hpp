@@ -9,7 +9,9 @@
 
 namespace verge::package::test {
 
-inline void put(const std::filesystem::path& path, std::string_view text) { ASSERT_TRUE(write_file(path, text)); }
+inline void put(const std::filesystem::path& path, std::string_view text) {
+  ASSERT_TRUE(write_file(path, text));
+}
 
 inline std::string metadata(std::string_view version = "1.0.0") {
   return R"({"schema_version": 1, "name": "sample", "version": ")" + std::string(version) + R"(", "task": "tensor",

@@ -62,8 +62,8 @@ TEST_F(Layout, UnpacksToTheSameFiles) {
 }
 
 TEST_F(Layout, OpensLikeAFolder) {
-  for (const std::string& name : {layout().string(), layout().string() + ":1.0.0",
-                                 layout().string() + "@" + open_folder(source())->digest}) {
+  for (const std::string& name :
+       {layout().string(), layout().string() + ":1.0.0", layout().string() + "@" + open_folder(source())->digest}) {
     const auto package = open(name, folder_.path() / "scratch");
     ASSERT_TRUE(package) << package.error().text();
     EXPECT_EQ(package->digest, open_folder(source())->digest);

@@ -32,7 +32,7 @@ using OpaqueOptions = struct OpaqueOptionsT*;
 using CompiledModel = struct CompiledModelT*;
 using TensorBuffer = struct TensorBufferT*;
 
-struct Layout {                // LiteRtLayout
+struct Layout {  // LiteRtLayout
   unsigned int rank : 7;
   unsigned int has_strides : 1;
   std::int32_t dimensions[8];
@@ -40,15 +40,15 @@ struct Layout {                // LiteRtLayout
 };
 static_assert(sizeof(Layout) == 68);
 
-struct RankedTensorType {      // LiteRtRankedTensorType
-  std::int32_t element_type;   // LiteRtElementType: TensorFlow Lite's TfLiteType
+struct RankedTensorType {     // LiteRtRankedTensorType
+  std::int32_t element_type;  // LiteRtElementType: TensorFlow Lite's TfLiteType
   Layout layout;
 };
 static_assert(sizeof(RankedTensorType) == 72);
 
-struct EnvironmentOption {     // LiteRtEnvOption
-  std::int32_t tag;            // LiteRtEnvOptionTag
-  struct {                     // LiteRtAny
+struct EnvironmentOption {  // LiteRtEnvOption
+  std::int32_t tag;         // LiteRtEnvOptionTag
+  struct {                  // LiteRtAny
     std::int32_t type;
     std::int64_t value;
   } value;

@@ -5,7 +5,7 @@
 
 extern "C" const verge_engine_api* verge_engine_entry(std::uint32_t host_abi_major) {
   namespace litert = verge::engines::litert;
-  static constexpr verge_engine_api kApi = verge::engines::Adapter<litert::Session, litert::Request>::api(
-      "litert", VERGE_LITERT_VERSION, litert::kFormats);
+  static constexpr verge_engine_api kApi =
+      verge::engines::Adapter<litert::Session, litert::Request>::api("litert", VERGE_LITERT_VERSION, litert::kFormats);
   return host_abi_major == VERGE_ENGINE_ABI_MAJOR ? &kApi : nullptr;
 }

@@ -43,9 +43,9 @@ void Request::Side::wrap(std::size_t index, verge_engine_datatype type) {
     tensor_type.layout.dimensions[i] = static_cast<std::int32_t>(buffer.shape()[i]);
   }
   TensorBuffer handle = nullptr;
-  check(functions().CreateTensorBufferFromHostMemory(&tensor_type, buffer.data(), buffer.size_bytes(), nullptr,
-                                                     &handle),
-        "making a tensor");
+  check(
+      functions().CreateTensorBufferFromHostMemory(&tensor_type, buffer.data(), buffer.size_bytes(), nullptr, &handle),
+      "making a tensor");
   owned[index].reset(handle);
   handles[index] = handle;
 }
@@ -160,8 +160,12 @@ void Request::run() {
   compute();
 }
 
-void Request::start(verge_engine_done done, void* user_data) { background_.start(done, user_data); }
-verge_engine_status Request::wait(verge_engine_error* error) { return background_.wait(error); }
+void Request::start(verge_engine_done done, void* user_data) {
+  background_.start(done, user_data);
+}
+verge_engine_status Request::wait(verge_engine_error* error) {
+  return background_.wait(error);
+}
 
 // Looked at between operators: a graph that XNNPACK took as a whole ends normally.
 void Request::cancel() {

@@ -13,9 +13,14 @@ namespace verge::engines::litert {
 namespace {
 
 /// Custom operators that LiteRT 2.3 brings (tflite/core/kernels/register.cc, litert/runtime/compiled_model.cc).
-constexpr std::array<std::string_view, 8> kCustomOperators{
-    "TFLite_Detection_PostProcess", "Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D",
-    "AudioSpectrogram",             "Mfcc",                       "NumericVerify",          "aeq.hadamard_rotation"};
+constexpr std::array<std::string_view, 8> kCustomOperators{"TFLite_Detection_PostProcess",
+                                                           "Convolution2DTransposeBias",
+                                                           "MaxPoolingWithArgmax2D",
+                                                           "MaxUnpooling2D",
+                                                           "AudioSpectrogram",
+                                                           "Mfcc",
+                                                           "NumericVerify",
+                                                           "aeq.hadamard_rotation"};
 
 std::string missing_operators(const TfliteModel& file) {
   std::string missing;
@@ -87,8 +92,8 @@ void Session::make_options(const verge_engine_load& load) {
   if (delegate == "none") {
     text += "kernel_mode = \"builtin\"\n";
   } else if (!delegate.empty() && delegate != "xnnpack") {
-    throw Failure(VERGE_ENGINE_UNSUPPORTED, "engine 'litert' has the delegates xnnpack and none, got '" +
-                                                std::string(delegate) + "'");
+    throw Failure(VERGE_ENGINE_UNSUPPORTED,
+                  "engine 'litert' has the delegates xnnpack and none, got '" + std::string(delegate) + "'");
   }
   if (text.empty()) return;
   char* payload = ::strdup(text.c_str());
@@ -109,7 +114,8 @@ std::unique_ptr<Instance> Session::compile() {
   if (status != kStatusOk) {
     // The structure was verified: what is left is a graph that this version cannot build.
     throw Failure(VERGE_ENGINE_UNSUPPORTED, std::string("LiteRT " VERGE_LITERT_VERSION " cannot build the model: ") +
-                                                status_text(status) + "; an operator or its version is not known to "
+                                                status_text(status) +
+                                                "; an operator or its version is not known to "
                                                 "it, or its shapes do not fit");
   }
   instance->compiled.reset(compiled);
@@ -142,11 +148,11 @@ void Session::give_back(std::unique_ptr<Instance> instance) noexcept {
 
 std::vector<std::vector<std::int64_t>> Session::output_shapes(const Instance& instance) const {
   std::vector<Layout> layouts(file_.outputs.size());
-  const int status = functions().GetCompiledModelOutputTensorLayouts(instance.compiled.get(), 0, layouts.size(),
-                                                                     layouts.data(), true);
+  const int status =
+      functions().GetCompiledModelOutputTensorLayouts(instance.compiled.get(), 0, layouts.size(), layouts.data(), true);
   if (status != kStatusOk) {
-    throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, std::string("the model cannot run with these input shapes: ") +
-                                                     status_text(status));
+    throw Failure(VERGE_ENGINE_INVALID_ARGUMENT,
+                  std::string("the model cannot run with these input shapes: ") + status_text(status));
   }
   std::vector<std::vector<std::int64_t>> shapes;
   for (const Layout& layout : layouts) {
@@ -158,6 +164,8 @@ std::vector<std::vector<std::int64_t>> Session::output_shapes(const Instance& in
   return shapes;
 }
 
-std::unique_ptr<Request> Session::create_request() { return std::make_unique<Request>(*this); }
+std::unique_ptr<Request> Session::create_request() {
+  return std::make_unique<Request>(*this);
+}
 
 }  // namespace verge::engines::litert

@@ -1,9 +1,9 @@
 #include "openvino_cache.hpp"
 
+#include <unistd.h>
 #include <fstream>
 #include <sstream>
 #include <string_view>
-#include <unistd.h>
 
 #include <openvino/runtime/properties.hpp>
 
@@ -70,7 +70,8 @@ std::optional<ov::CompiledModel> restore(ov::Core& core, const std::filesystem::
       description.initial_shapes.push_back(file.inputs[i].initial_shape);
     }
     for (std::size_t i = 0; i < file.outputs.size(); ++i) {
-      if (datatype_of(compiled.output(i).get_element_type()) != file.outputs[i].description.datatype) return std::nullopt;
+      if (datatype_of(compiled.output(i).get_element_type()) != file.outputs[i].description.datatype)
+        return std::nullopt;
       description.outputs.push_back(file.outputs[i].description);
       description.outputs.back().shape = shape_of(compiled.output(i).get_partial_shape());
     }

@@ -52,8 +52,8 @@ class Session final : public Compiled {
     check_format(load, "openvino", kFormats);
     check_options(load, "openvino", {});
     if (load.delegate != nullptr && load.delegate[0] != '\0') {
-      throw Failure(VERGE_ENGINE_UNSUPPORTED, "engine 'openvino' has no delegates, got '" + std::string(load.delegate) +
-                                                  "': leave it out");
+      throw Failure(VERGE_ENGINE_UNSUPPORTED,
+                    "engine 'openvino' has no delegates, got '" + std::string(load.delegate) + "': leave it out");
     }
     return std::make_unique<Session>(load);
   }
@@ -82,9 +82,15 @@ class Session final : public Compiled {
 #endif
   }
 
-  [[nodiscard]] const std::vector<TensorDescription>& inputs() const { return description_.inputs; }
-  [[nodiscard]] const std::vector<TensorDescription>& outputs() const { return description_.outputs; }
-  std::unique_ptr<Request> create_request() { return std::make_unique<Request>(*this); }
+  [[nodiscard]] const std::vector<TensorDescription>& inputs() const {
+    return description_.inputs;
+  }
+  [[nodiscard]] const std::vector<TensorDescription>& outputs() const {
+    return description_.outputs;
+  }
+  std::unique_ptr<Request> create_request() {
+    return std::make_unique<Request>(*this);
+  }
 
   ov::CompiledModel& fixed() override {
     const std::lock_guard lock(mutex_);
@@ -98,7 +104,9 @@ class Session final : public Compiled {
     return *variable_;
   }
 
-  [[nodiscard]] const ReadModel& description() const override { return description_; }
+  [[nodiscard]] const ReadModel& description() const override {
+    return description_;
+  }
 
  private:
   void check_device() {

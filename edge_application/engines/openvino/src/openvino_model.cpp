@@ -92,9 +92,8 @@ std::string short_reason(std::string_view text) {
 }
 
 [[noreturn]] void throw_unreadable(std::string_view text) {
-  for (const std::string_view mark :
-       {"No translator found", "OpConversionFailure", "not supported", "unsupported", "NotImplementedFailure",
-        "No conversion rule", "doesn't support"}) {
+  for (const std::string_view mark : {"No translator found", "OpConversionFailure", "not supported", "unsupported",
+                                      "NotImplementedFailure", "No conversion rule", "doesn't support"}) {
     if (text.find(mark) == std::string_view::npos) continue;
     throw Failure(VERGE_ENGINE_UNSUPPORTED, "OpenVINO cannot convert the model: " + short_reason(text));
   }
@@ -187,12 +186,18 @@ namespace {
 
 const std::array<std::pair<verge_engine_datatype, ov::element::Type>, 13>& types() {
   static const std::array<std::pair<verge_engine_datatype, ov::element::Type>, 13> kTypes{
-      {{VERGE_ENGINE_BOOL, ov::element::boolean}, {VERGE_ENGINE_UINT8, ov::element::u8},
-       {VERGE_ENGINE_UINT16, ov::element::u16},   {VERGE_ENGINE_UINT32, ov::element::u32},
-       {VERGE_ENGINE_UINT64, ov::element::u64},   {VERGE_ENGINE_INT8, ov::element::i8},
-       {VERGE_ENGINE_INT16, ov::element::i16},    {VERGE_ENGINE_INT32, ov::element::i32},
-       {VERGE_ENGINE_INT64, ov::element::i64},    {VERGE_ENGINE_FP16, ov::element::f16},
-       {VERGE_ENGINE_FP32, ov::element::f32},     {VERGE_ENGINE_FP64, ov::element::f64},
+      {{VERGE_ENGINE_BOOL, ov::element::boolean},
+       {VERGE_ENGINE_UINT8, ov::element::u8},
+       {VERGE_ENGINE_UINT16, ov::element::u16},
+       {VERGE_ENGINE_UINT32, ov::element::u32},
+       {VERGE_ENGINE_UINT64, ov::element::u64},
+       {VERGE_ENGINE_INT8, ov::element::i8},
+       {VERGE_ENGINE_INT16, ov::element::i16},
+       {VERGE_ENGINE_INT32, ov::element::i32},
+       {VERGE_ENGINE_INT64, ov::element::i64},
+       {VERGE_ENGINE_FP16, ov::element::f16},
+       {VERGE_ENGINE_FP32, ov::element::f32},
+       {VERGE_ENGINE_FP64, ov::element::f64},
        {VERGE_ENGINE_BF16, ov::element::bf16}}};
   return kTypes;
 }
@@ -203,8 +208,8 @@ verge_engine_datatype datatype_of(const ov::element::Type& type) {
   for (const auto& [datatype, element] : types()) {
     if (element == type) return datatype;
   }
-  throw Failure(VERGE_ENGINE_UNSUPPORTED, "an input or output has the element type '" + type.get_type_name() +
-                                              "', which Verge does not handle");
+  throw Failure(VERGE_ENGINE_UNSUPPORTED,
+                "an input or output has the element type '" + type.get_type_name() + "', which Verge does not handle");
 }
 
 ov::element::Type element_type_of(verge_engine_datatype datatype) {

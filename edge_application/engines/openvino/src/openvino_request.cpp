@@ -138,7 +138,9 @@ void Request::start(verge_engine_done done, void* user_data) {
   }
 }
 
-verge_engine_status Request::wait(verge_engine_error* error) { return async_.wait(error); }
+verge_engine_status Request::wait(verge_engine_error* error) {
+  return async_.wait(error);
+}
 
 void Request::cancel() {
   if (async_.running()) request_.cancel();

@@ -26,7 +26,9 @@ Table Elements::table(std::size_t index) const {
   return {file, at + read<std::uint32_t>(file, at)};
 }
 
-Table Table::root(std::span<const std::byte> file) { return {file, read<std::uint32_t>(file, 0)}; }
+Table Table::root(std::span<const std::byte> file) {
+  return {file, read<std::uint32_t>(file, 0)};
+}
 
 Table::Table(std::span<const std::byte> file, std::size_t position) : file_(file), position_(position) {
   if (position % 4 != 0) throw_damaged("a table is not aligned");

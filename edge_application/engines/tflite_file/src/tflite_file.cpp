@@ -27,8 +27,7 @@ namespace subgraph_field {
 constexpr unsigned kTensors = 0, kInputs = 1, kOutputs = 2, kOperators = 3, kName = 4;
 }
 namespace tensor_field {
-constexpr unsigned kShape = 0, kType = 1, kBuffer = 2, kName = 3, kQuantisation = 4, kSparsity = 6,
-                   kShapeSignature = 7;
+constexpr unsigned kShape = 0, kType = 1, kBuffer = 2, kName = 3, kQuantisation = 4, kSparsity = 6, kShapeSignature = 7;
 }
 namespace quantisation_field {
 constexpr unsigned kMin = 0, kMax = 1, kScale = 2, kZeroPoint = 3, kDimension = 6;
@@ -55,10 +54,10 @@ enum TensorType : std::uint8_t { kFloat32 = 0, kUint8 = 3, kInt64 = 4, kInt8 = 9
 std::optional<verge_engine_datatype> datatype(std::uint8_t type) {
   using Type = std::optional<verge_engine_datatype>;
   static constexpr std::array<Type, kTensorTypes> kTypes{
-      VERGE_ENGINE_FP32,   VERGE_ENGINE_FP16,   VERGE_ENGINE_INT32, VERGE_ENGINE_UINT8, VERGE_ENGINE_INT64,
-      std::nullopt,        VERGE_ENGINE_BOOL,   VERGE_ENGINE_INT16, std::nullopt,       VERGE_ENGINE_INT8,
-      VERGE_ENGINE_FP64,   std::nullopt,        VERGE_ENGINE_UINT64, std::nullopt,      std::nullopt,
-      VERGE_ENGINE_UINT32, VERGE_ENGINE_UINT16, std::nullopt,       VERGE_ENGINE_BF16};
+      VERGE_ENGINE_FP32,   VERGE_ENGINE_FP16,   VERGE_ENGINE_INT32,  VERGE_ENGINE_UINT8, VERGE_ENGINE_INT64,
+      std::nullopt,        VERGE_ENGINE_BOOL,   VERGE_ENGINE_INT16,  std::nullopt,       VERGE_ENGINE_INT8,
+      VERGE_ENGINE_FP64,   std::nullopt,        VERGE_ENGINE_UINT64, std::nullopt,       std::nullopt,
+      VERGE_ENGINE_UINT32, VERGE_ENGINE_UINT16, std::nullopt,        VERGE_ENGINE_BF16};
   return type < kTypes.size() ? kTypes[type] : std::nullopt;
 }
 
@@ -81,8 +80,11 @@ void check_indices(const Elements& indices, std::size_t count, bool optional) {
 class Reader {
  public:
   explicit Reader(std::span<const std::byte> file)
-      : file_(file), model_(Table::root(file)), buffers_(model_.tables(model_field::kBuffers)),
-        codes_(model_.tables(model_field::kOperatorCodes)), subgraphs_(model_.tables(model_field::kSubgraphs)) {}
+      : file_(file),
+        model_(Table::root(file)),
+        buffers_(model_.tables(model_field::kBuffers)),
+        codes_(model_.tables(model_field::kOperatorCodes)),
+        subgraphs_(model_.tables(model_field::kSubgraphs)) {}
 
   TfliteModel read() {
     if (model_.scalar<std::uint32_t>(model_field::kVersion) != 3) throw_damaged("it is no version 3 model");

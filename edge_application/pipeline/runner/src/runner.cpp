@@ -7,7 +7,8 @@ Result<const processing::Prediction*> predict(processing::Worker& worker, const 
                                                          : worker.predict_encoded(sample.encoded);
 }
 
-Counts run(Source& source, processing::WorkerPool& workers, Sink& sink, Observer& observer, const std::stop_token& stop) {
+Counts run(Source& source, processing::WorkerPool& workers, Sink& sink, Observer& observer,
+           const std::stop_token& stop) {
   Counts counts;
   Sample sample;
   while (!stop.stop_requested()) {

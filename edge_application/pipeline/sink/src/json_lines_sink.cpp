@@ -1,8 +1,8 @@
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -75,9 +75,9 @@ Result<std::unique_ptr<Sink>> json_lines_sink(const std::filesystem::path& file)
   if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path(), failed);
   const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd < 0) {
-    return Error(errno == EACCES ? ErrorCode::permission_denied : ErrorCode::unavailable, "VRG-SNK-001",
-                 fmt::format("cannot write to '{}': {}; check the folder and its rights", file.string(),
-                             std::strerror(errno)));
+    return Error(
+        errno == EACCES ? ErrorCode::permission_denied : ErrorCode::unavailable, "VRG-SNK-001",
+        fmt::format("cannot write to '{}': {}; check the folder and its rights", file.string(), std::strerror(errno)));
   }
   return std::unique_ptr<Sink>(std::make_unique<JsonLinesSink>(fd, file.string()));
 }

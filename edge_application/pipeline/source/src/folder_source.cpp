@@ -1,13 +1,13 @@
+#include <poll.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <deque>
-#include <poll.h>
 #include <set>
-#include <sys/inotify.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -149,9 +149,9 @@ Result<std::unique_ptr<Source>> folder_source(const std::filesystem::path& folde
   }
   auto source = std::make_unique<FolderSource>(folder, watch);
   if (source->watch_failed()) {
-    return Error(ErrorCode::unavailable, "VRG-SRC-004",
-                 fmt::format("cannot watch '{}': {}; raise fs.inotify.max_user_watches", folder.string(),
-                             std::strerror(errno)));
+    return Error(
+        ErrorCode::unavailable, "VRG-SRC-004",
+        fmt::format("cannot watch '{}': {}; raise fs.inotify.max_user_watches", folder.string(), std::strerror(errno)));
   }
   return std::unique_ptr<Source>(std::move(source));
 }

@@ -1,7 +1,7 @@
+#include <dlfcn.h>
 #include <array>
 #include <chrono>
 #include <cstdlib>
-#include <dlfcn.h>
 #include <thread>
 
 #include <fmt/format.h>
@@ -36,9 +36,9 @@ Result<const verge_video_part*> load_part() {
   }
   const auto entry = reinterpret_cast<verge_video_part_function>(::dlsym(library, "verge_video_part_entry"));
   if (entry == nullptr || entry()->version != 1) {
-    return Error(ErrorCode::failed_precondition, "VRG-SRC-002",
-                 fmt::format("expected version 1 of the video part at '{}'; install the one of this program",
-                             path.string()));
+    return Error(
+        ErrorCode::failed_precondition, "VRG-SRC-002",
+        fmt::format("expected version 1 of the video part at '{}'; install the one of this program", path.string()));
   }
   return entry();
 }
@@ -122,8 +122,9 @@ Result<std::unique_ptr<Source>> video_source(const std::filesystem::path& file, 
   Message message{};
   verge_video* video = part->open(file.c_str(), 0, 0, 0, message.data(), message.size());
   if (video == nullptr) {
-    return Error(ErrorCode::invalid_argument, "VRG-SRC-003",
-                 fmt::format("cannot open the video '{}': {}; try it with another player", file.string(), message.data()));
+    return Error(
+        ErrorCode::invalid_argument, "VRG-SRC-003",
+        fmt::format("cannot open the video '{}': {}; try it with another player", file.string(), message.data()));
   }
   return std::unique_ptr<Source>(std::make_unique<VideoSource>(part, video, file.filename().string(), options));
 }

@@ -57,13 +57,12 @@ wire::Preprocessing combine(const wire::Preprocessing& base, wire::Colour colour
     set(step);
     made.steps.push_back(std::move(step));
   };
+  wire::DecodeStep decode;  // Also where the definition leaves it out.
+  decode.colour = colour;
+  add([&](auto& step) { step.decode = decode; });
   for (const auto& old : base.steps) {
-    if (old.normalise || old.crop) continue;
-    if (old.decode) {
-      wire::DecodeStep decode;
-      decode.colour = colour;
-      add([&](auto& step) { step.decode = decode; });
-    } else if (old.resize) {
+    if (old.normalise || old.crop || old.decode) continue;
+    if (old.resize) {
       wire::ResizeStep resize = *old.resize;
       resize.mode = mode;
       add([&](auto& step) { step.resize = resize; });
@@ -98,7 +97,8 @@ Result<std::vector<Combination>> try_combinations(const package::ModelPackage& p
   const std::string wanted = lower(expect);
   const auto refuse = [&](const std::string& why) { return Error(ErrorCode::failed_precondition, "VRG-DRF-003", why); };
   if (package.preprocessing.sample != wire::SampleKind::image) return refuse("the model takes no pictures");
-  if (package.labels.empty()) return refuse("the package has no labels to compare with; add 'labels' to postprocessing.yaml");
+  if (package.labels.empty())
+    return refuse("the package has no labels to compare with; add 'labels' to postprocessing.yaml");
   if (std::ranges::none_of(package.labels, [&](const auto& l) { return lower(l).find(wanted) != std::string::npos; })) {
     return refuse(fmt::format("none of the {} labels holds '{}'; name one that does", package.labels.size(), expect));
   }

@@ -189,7 +189,8 @@ void draft_preprocessing(Draft& draft, const TensorSpec& input, const std::optio
   draft.preprocessing.version = 1;
   if (!picture) {
     draft.preprocessing.sample = wire::SampleKind::tensor;
-    draft.guesses.push_back({"sample", "tensor", fmt::format("{} does not look like a picture", describe(input)), false});
+    draft.guesses.push_back(
+        {"sample", "tensor", fmt::format("{} does not look like a picture", describe(input)), false});
     return;
   }
   draft.preprocessing.sample = wire::SampleKind::image;
@@ -216,7 +217,8 @@ void draft_preprocessing(Draft& draft, const TensorSpec& input, const std::optio
     draft_grid_input(draft, grid);
     return finish();
   }
-  if (picture->channels == 3) draft.guesses.push_back({"colour order", "rgb", "usual; OpenCV-trained models want bgr", false});
+  if (picture->channels == 3)
+    draft.guesses.push_back({"colour order", "rgb", "usual; OpenCV-trained models want bgr", false});
   draft.guesses.push_back({"geometry", fmt::format("stretched to {} × {}", picture->width, picture->height),
                            "the model's input size; whether the aspect ratio is kept is not in the file", false});
   guess_values(draft, input, *picture);
@@ -262,16 +264,18 @@ void draft_segmentation(Draft& draft, const TensorSpec& output, const Observed& 
   }
   if (map.method == wire::SegmentationMethod::threshold && (seen.lowest < -0.01F || seen.highest > 1.01F)) {
     add_step(draft, [](auto& step) { step.sigmoid = wire::ActivationStep{}; });
-    draft.guesses.push_back({"sigmoid", "added", fmt::format("one run gave {:.2f} to {:.2f}", seen.lowest, seen.highest), false});
+    draft.guesses.push_back(
+        {"sigmoid", "added", fmt::format("one run gave {:.2f} to {:.2f}", seen.lowest, seen.highest), false});
   }
   how = wire::name(map.method);
   add_step(draft, [&](auto& step) { step.segmentation = map; });
-  draft.guesses.push_back({"task", "segmentation by " + how, fmt::format("one output {} of the input's size", describe(output)), false});
+  draft.guesses.push_back(
+      {"task", "segmentation by " + how, fmt::format("one output {} of the input's size", describe(output)), false});
 }
 
 bool is_box_set(std::span<const TensorSpec> outputs) {
-  return outputs.size() == 4 && outputs[0].shape.size() == 3 && outputs[0].shape[2] == 4 && outputs[1].shape.size() == 2 &&
-         outputs[2].shape.size() == 2;
+  return outputs.size() == 4 && outputs[0].shape.size() == 3 && outputs[0].shape[2] == 4 &&
+         outputs[1].shape.size() == 2 && outputs[2].shape.size() == 2;
 }
 
 void draft_detection(Draft& draft, bool built_in, bool channels_first, std::string why) {
@@ -291,8 +295,8 @@ void draft_detection(Draft& draft, bool built_in, bool channels_first, std::stri
   threshold.score = 0.5;
   add_step(draft, [&](auto& step) { step.score_threshold = threshold; });
   if (!built_in) add_step(draft, [](auto& step) { step.nms = wire::NmsStep{}; });
-  draft.guesses.push_back({"task", built_in ? "detection, boxes from the model" : "detection, YOLO-type grid",
-                           std::move(why), false});
+  draft.guesses.push_back(
+      {"task", built_in ? "detection, boxes from the model" : "detection, YOLO-type grid", std::move(why), false});
 }
 
 void draft_postprocessing(Draft& draft, std::span<const TensorSpec> outputs, std::span<const Observed> seen,
@@ -307,21 +311,24 @@ void draft_postprocessing(Draft& draft, std::span<const TensorSpec> outputs, std
     draft_detection(draft, false, false, fmt::format("{} has one row for each grid cell", describe(outputs.front())));
   } else if (picture && grid == Grid::columns) {
     draft_detection(draft, false, true, fmt::format("{} has one column for each grid cell", describe(outputs.front())));
-  } else if (picture && (shape.size() == 4 || shape.size() == 3 ||
-                         known == static_cast<std::size_t>(picture->width) * static_cast<std::size_t>(picture->height))) {
+  } else if (picture &&
+             (shape.size() == 4 || shape.size() == 3 ||
+              known == static_cast<std::size_t>(picture->width) * static_cast<std::size_t>(picture->height))) {
     draft_segmentation(draft, outputs.front(), seen.front(), *picture);
   } else if (outputs.size() == 1 && shape.size() == 2 && shape[1] >= 2 && picture) {
     draft_classification(draft, outputs.front(), seen.front());
   } else {
-    draft.guesses.push_back({"task", "tensor", fmt::format("{} output(s), the first {}: the raw values are given",
-                                                           outputs.size(), describe(outputs.front())), false});
+    draft.guesses.push_back(
+        {"task", "tensor",
+         fmt::format("{} output(s), the first {}: the raw values are given", outputs.size(), describe(outputs.front())),
+         false});
   }
 }
 
 std::string model_card(const Draft& draft) {
-  std::string card = fmt::format("# {} {}\n\n{} model, {} file.\n\n## Guessed when this package was drafted\n\n",
-                                 draft.metadata.name, draft.metadata.version, wire::name(draft.metadata.task),
-                                 wire::name(draft.metadata.model.format));
+  std::string card =
+      fmt::format("# {} {}\n\n{} model, {} file.\n\n## Guessed when this package was drafted\n\n", draft.metadata.name,
+                  draft.metadata.version, wire::name(draft.metadata.task), wire::name(draft.metadata.model.format));
   for (const auto& guess : draft.guesses) {
     card += fmt::format("- {}: {} ({}{})\n", guess.what, guess.value, guess.certain ? "" : "a guess: ", guess.why);
   }

@@ -46,7 +46,9 @@ std::vector<std::string> split(std::string_view list) {
   return out;
 }
 
-std::string in_quotes(std::string_view text) { return "'" + std::string(text) + "'"; }
+std::string in_quotes(std::string_view text) {
+  return "'" + std::string(text) + "'";
+}
 
 Result<const verge_engine_api*> open(std::string_view name, const std::filesystem::path& library) {
   void* handle = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -72,7 +74,8 @@ Result<const verge_engine_api*> open(std::string_view name, const std::filesyste
   }
   if (!is_complete(*api) || name != api->name) {
     return Error(ErrorCode::failed_precondition, "VRG-ENG-002",
-                 "engine " + in_quotes(name) + " is not usable: its table of functions is incomplete or another "
+                 "engine " + in_quotes(name) +
+                     " is not usable: its table of functions is incomplete or another "
                      "engine's; install the plug-in that belongs to this program");
   }
   return api;
@@ -128,7 +131,9 @@ struct EngineCatalogue::State {
 EngineCatalogue::EngineCatalogue(std::filesystem::path folder) : state_(std::make_unique<State>(std::move(folder))) {}
 EngineCatalogue::~EngineCatalogue() = default;
 
-std::vector<std::string> EngineCatalogue::names() const { return state_->names(); }
+std::vector<std::string> EngineCatalogue::names() const {
+  return state_->names();
+}
 
 std::string EngineCatalogue::fingerprint() const {
   std::string text;

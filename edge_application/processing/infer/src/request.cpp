@@ -84,7 +84,9 @@ const TensorView& Request::output(std::size_t index) const {
   return state_->outputs[index];
 }
 
-std::span<const TensorView> Request::outputs() const { return state_->outputs; }
+std::span<const TensorView> Request::outputs() const {
+  return state_->outputs;
+}
 
 Result<void> Request::set_input_shape(std::size_t index, std::span<const std::int64_t> shape) {
   const verge_engine_api& api = *state_->model->api;

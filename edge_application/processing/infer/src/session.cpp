@@ -51,9 +51,17 @@ Result<void> Session::State::describe_tensors() {
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Session::~Session() = default;
 
-std::span<const TensorSpec> Session::inputs() const { return state_->inputs; }
-std::span<const TensorSpec> Session::outputs() const { return state_->outputs; }
-std::string_view Session::engine() const { return state_->api->name; }
-std::string_view Session::engine_version() const { return state_->api->version; }
+std::span<const TensorSpec> Session::inputs() const {
+  return state_->inputs;
+}
+std::span<const TensorSpec> Session::outputs() const {
+  return state_->outputs;
+}
+std::string_view Session::engine() const {
+  return state_->api->name;
+}
+std::string_view Session::engine_version() const {
+  return state_->api->version;
+}
 
 }  // namespace verge::processing

@@ -28,8 +28,9 @@ std::string processor_name() {
 /// What a measurement depends on. Loads no engine: that would cost more than the measurement saves.
 std::string measurement_key(const package::ModelPackage& package, const EngineCatalogue& engines,
                             const LoadOptions& options) {
-  return fmt::format("processor={}; threads={}; workers={}; precision={}; engines={}", processor_name(), options.threads,
-                     options.max_workers, wire::name(package.metadata.precision), engines.fingerprint());
+  return fmt::format("processor={}; threads={}; workers={}; precision={}; engines={}", processor_name(),
+                     options.threads, options.max_workers, wire::name(package.metadata.precision),
+                     engines.fingerprint());
 }
 
 std::filesystem::path record_path(const package::ModelPackage& package, const LoadOptions& options) {
@@ -45,8 +46,8 @@ std::optional<EngineChoice> remembered(const std::filesystem::path& path, const 
   if (!record || record->key != key) return std::nullopt;
   EngineChoice choice{record->engine, {}, true};
   for (const auto& trial : record->trials) {
-    choice.trials.push_back({trial.engine, trial.engine_version.value_or(""), trial.correct, trial.median_ms.value_or(0),
-                             trial.reason.value_or("")});
+    choice.trials.push_back({trial.engine, trial.engine_version.value_or(""), trial.correct,
+                             trial.median_ms.value_or(0), trial.reason.value_or("")});
   }
   return choice;
 }
@@ -148,10 +149,11 @@ Result<EngineChoice> choose_engine(const package::ModelPackage& package, EngineC
     choice.engine = trial.engine;
   }
   if (choice.engine.empty()) {
-    return Error(ErrorCode::failed_precondition, "VRG-MDL-001",
-                 fmt::format("no engine of this machine runs this {} model correctly{}; install an engine that does, or "
-                             "name one with 'engine'",
-                             format, refusals.empty() ? "; none reads that format" : refusals));
+    return Error(
+        ErrorCode::failed_precondition, "VRG-MDL-001",
+        fmt::format("no engine of this machine runs this {} model correctly{}; install an engine that does, or "
+                    "name one with 'engine'",
+                    format, refusals.empty() ? "; none reads that format" : refusals));
   }
   if (keeps) VERGE_TRY(remember(record_path(package, options), key, choice));
   return choice;

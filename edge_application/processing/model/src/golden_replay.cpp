@@ -21,12 +21,12 @@ std::string label_of(std::string_view label, int class_index) {
 std::string compare_classes(const wire::GoldenSample& sample, const Prediction& got, double tolerance) {
   for (std::size_t i = 0; i < sample.classes.size(); ++i) {
     const auto& expected = sample.classes[i];
-    const auto found = std::ranges::find_if(got.classes, [&](const ClassScore& c) {
-      return label_of(c.label, c.class_index) == expected.label;
-    });
+    const auto found = std::ranges::find_if(
+        got.classes, [&](const ClassScore& c) { return label_of(c.label, c.class_index) == expected.label; });
     if (found == got.classes.end()) {
       return fmt::format("expected class '{}' ({:.3f}), got '{}' ({:.3f}) first and not that one", expected.label,
-                         expected.score, got.classes.empty() ? "" : label_of(got.classes[0].label, got.classes[0].class_index),
+                         expected.score,
+                         got.classes.empty() ? "" : label_of(got.classes[0].label, got.classes[0].class_index),
                          got.classes.empty() ? 0.0F : got.classes[0].score);
     }
     if (!(std::abs(static_cast<double>(found->score) - expected.score) <= tolerance)) {

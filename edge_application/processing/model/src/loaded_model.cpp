@@ -95,8 +95,7 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::load(package::ModelPackage pac
   const auto context = fmt::format("model '{}'", package.metadata.name);
   if (auto checked = check_processing(package); !checked) return in(context, std::move(checked));
   auto state = std::make_unique<State>();
-  const std::string wanted =
-      options.engine.empty() ? std::string(wire::name(package.metadata.engine)) : options.engine;
+  const std::string wanted = options.engine.empty() ? std::string(wire::name(package.metadata.engine)) : options.engine;
   if (wanted == "auto") {
     auto choice = choose_engine(package, engines, options);
     if (!choice) return in(context, std::move(choice));
@@ -129,11 +128,23 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::load(package::ModelPackage pac
   return std::shared_ptr<LoadedModel>(new LoadedModel(std::move(state)));
 }
 
-const package::ModelPackage& LoadedModel::package() const noexcept { return state_->package; }
-std::span<const TensorSpec> LoadedModel::inputs() const noexcept { return state_->inputs; }
-std::span<const TensorSpec> LoadedModel::outputs() const noexcept { return state_->outputs; }
-const EngineChoice& LoadedModel::choice() const noexcept { return state_->choice; }
-std::string_view LoadedModel::engine_version() const noexcept { return state_->session->engine_version(); }
-bool LoadedModel::takes_image() const noexcept { return state_->takes_image; }
+const package::ModelPackage& LoadedModel::package() const noexcept {
+  return state_->package;
+}
+std::span<const TensorSpec> LoadedModel::inputs() const noexcept {
+  return state_->inputs;
+}
+std::span<const TensorSpec> LoadedModel::outputs() const noexcept {
+  return state_->outputs;
+}
+const EngineChoice& LoadedModel::choice() const noexcept {
+  return state_->choice;
+}
+std::string_view LoadedModel::engine_version() const noexcept {
+  return state_->session->engine_version();
+}
+bool LoadedModel::takes_image() const noexcept {
+  return state_->takes_image;
+}
 
 }  // namespace verge::processing

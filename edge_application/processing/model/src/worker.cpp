@@ -96,7 +96,9 @@ Worker::Worker(Worker&&) noexcept = default;
 Worker& Worker::operator=(Worker&&) noexcept = default;
 Worker::~Worker() = default;
 
-Result<Worker> LoadedModel::create_worker() const { return create_worker(state_->package.preprocessing); }
+Result<Worker> LoadedModel::create_worker() const {
+  return create_worker(state_->package.preprocessing);
+}
 
 Result<Worker> LoadedModel::create_worker(const wire::Preprocessing& preprocessing) const {
   const State& loaded = *state_;
@@ -113,9 +115,17 @@ Result<Worker> LoadedModel::create_worker(const wire::Preprocessing& preprocessi
   if (variable && known && loaded.inputs.size() == 1) {
     VERGE_TRY(request.set_input_shape(loaded.engine_inputs.front(), preprocessor.input_shape()));
   }
-  auto state = std::unique_ptr<Worker::State>(
-      new Worker::State{shared_from_this(), &loaded, std::move(request), ImageDecoder(loaded.image_limits),
-                        std::move(preprocessor), std::move(postprocessor), {}, {}, {}, {}, {}});
+  auto state = std::unique_ptr<Worker::State>(new Worker::State{shared_from_this(),
+                                                                &loaded,
+                                                                std::move(request),
+                                                                ImageDecoder(loaded.image_limits),
+                                                                std::move(preprocessor),
+                                                                std::move(postprocessor),
+                                                                {},
+                                                                {},
+                                                                {},
+                                                                {},
+                                                                {}});
   state->outputs.resize(loaded.outputs.size());
   for (std::size_t i = 0; i < loaded.inputs.size(); ++i) {
     const auto shape = state->request.input(i).shape;
@@ -184,8 +194,9 @@ Result<TensorView> Worker::input(std::size_t index, std::span<const std::int64_t
     fits = spec.shape[i] < 0 ? shape[i] > 0 : shape[i] == spec.shape[i];
   }
   if (!fits) {
-    return Error(ErrorCode::invalid_argument, "VRG-MDL-005",
-                 fmt::format("expected input '{}' as {}, got the shape {}", spec.name, describe(spec), describe(shape)));
+    return Error(
+        ErrorCode::invalid_argument, "VRG-MDL-005",
+        fmt::format("expected input '{}' as {}, got the shape {}", spec.name, describe(spec), describe(shape)));
   }
   const std::size_t engine_index = s.loaded->engine_inputs[index];
   const TensorView& current = s.request.input(engine_index);
@@ -205,9 +216,17 @@ Result<std::span<const TensorView>> Worker::infer() {
   return std::span<const TensorView>(s.outputs);
 }
 
-std::span<const TensorView> Worker::last_outputs() const noexcept { return state_->outputs; }
-const StageTimes& Worker::times() const noexcept { return state_->times; }
-const Postprocessor& Worker::postprocessor() const noexcept { return state_->postprocessor; }
-const LoadedModel& Worker::model() const noexcept { return *state_->model; }
+std::span<const TensorView> Worker::last_outputs() const noexcept {
+  return state_->outputs;
+}
+const StageTimes& Worker::times() const noexcept {
+  return state_->times;
+}
+const Postprocessor& Worker::postprocessor() const noexcept {
+  return state_->postprocessor;
+}
+const LoadedModel& Worker::model() const noexcept {
+  return *state_->model;
+}
 
 }  // namespace verge::processing

@@ -251,8 +251,8 @@ class Checker {
     for (const auto& [key, values] : {std::pair{"mean", &normalise_->mean}, std::pair{"std", &normalise_->std}}) {
       if (values->size() > 1 && values->size() != count) {
         point_at(Stage::normalise);
-        return error("VRG-PRE-005", fmt::format("expected 1 or {} values in '{}' for 'colour: {}', got {}",
-                                                count, key, colour_name(), values->size()));
+        return error("VRG-PRE-005", fmt::format("expected 1 or {} values in '{}' for 'colour: {}', got {}", count, key,
+                                                colour_name(), values->size()));
       }
     }
     for (std::size_t c = 0; c < count; ++c) {

@@ -13,7 +13,8 @@
 namespace verge::agent {
 
 /// Reads and checks edge_config.yaml; relative paths in it are made absolute from the file's own folder. Errors name
-/// file, line and key (VRG-DOC-…, and VRG-AGT-001 two models or pipelines of one name, 002 a pipeline without its model).
+/// file, line and key (VRG-DOC-…, and VRG-AGT-001 two models or pipelines of one name, 002 a pipeline without its
+/// model).
 Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file);
 
 /// Used by one thread, the one that handles signals.
@@ -25,8 +26,8 @@ class Agent {
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  /// Opens the API at once, then loads the models and starts the pipelines. A model that does not load is logged and left
-  /// out: the others serve. Errors: the API's address.
+  /// Opens the API at once, then loads the models and starts the pipelines. A model that does not load is logged and
+  /// left out: the others serve. Errors: the API's address.
   Result<void> start(const wire::EdgeConfig& configuration);
   /// Loads what changed, keeps what did not, then switches. Requests under way end on the model that they found.
   /// Errors, leaving everything as it was: failed_precondition (VRG-AGT-003) when a model does not load.

@@ -12,21 +12,21 @@ namespace verge {
 
 /// Canonical kinds of error. One function maps each to an exit status, an HTTP status and a gRPC code.
 enum class ErrorCode : std::uint8_t {
-  invalid_argument,    ///< The caller's input is wrong, whatever the state of the system.
-  not_found,           ///< What was named does not exist.
-  already_exists,      ///< What was to be made exists.
-  permission_denied,   ///< The caller may not.
-  unauthenticated,     ///< Who the caller is, is not known.
-  failed_precondition, ///< The system is not in the state that this needs.
-  out_of_range,        ///< A position or index past the end.
-  resource_exhausted,  ///< A limit, a quota, memory or a disk is full.
-  data_loss,           ///< Content is corrupt: truncated, wrong digest, wrong signature.
-  unimplemented,       ///< Not supported here.
-  unavailable,         ///< Cannot be had now; try again.
-  deadline_exceeded,   ///< Took too long.
-  cancelled,           ///< Stopped on request.
-  aborted,             ///< Lost against a concurrent change.
-  internal,            ///< A defect of ours, or of a library.
+  invalid_argument,     ///< The caller's input is wrong, whatever the state of the system.
+  not_found,            ///< What was named does not exist.
+  already_exists,       ///< What was to be made exists.
+  permission_denied,    ///< The caller may not.
+  unauthenticated,      ///< Who the caller is, is not known.
+  failed_precondition,  ///< The system is not in the state that this needs.
+  out_of_range,         ///< A position or index past the end.
+  resource_exhausted,   ///< A limit, a quota, memory or a disk is full.
+  data_loss,            ///< Content is corrupt: truncated, wrong digest, wrong signature.
+  unimplemented,        ///< Not supported here.
+  unavailable,          ///< Cannot be had now; try again.
+  deadline_exceeded,    ///< Took too long.
+  cancelled,            ///< Stopped on request.
+  aborted,              ///< Lost against a concurrent change.
+  internal,             ///< A defect of ours, or of a library.
 };
 
 /// Name of a code as written in logs and JSON, for example "invalid_argument".
@@ -82,11 +82,11 @@ template <typename T>
 }  // namespace verge
 
 // Returns the error of `expression` from the calling function, or goes on.
-#define VERGE_TRY(expression)                                       \
-  do {                                                              \
-    if (auto verge_try_result = (expression); !verge_try_result) {  \
-      return ::verge::Error(std::move(verge_try_result).error());   \
-    }                                                               \
+#define VERGE_TRY(expression)                                      \
+  do {                                                             \
+    if (auto verge_try_result = (expression); !verge_try_result) { \
+      return ::verge::Error(std::move(verge_try_result).error());  \
+    }                                                              \
   } while (false)
 
 #define VERGE_CONCAT_INNER(a, b) a##b
@@ -94,7 +94,7 @@ template <typename T>
 // Declares `declaration` with the value of `expression`, or returns its error.
 #define VERGE_ASSIGN(declaration, expression) \
   VERGE_ASSIGN_INNER(VERGE_CONCAT(verge_result_, __LINE__), declaration, expression)
-#define VERGE_ASSIGN_INNER(temporary, declaration, expression)              \
-  auto temporary = (expression);                                            \
-  if (!temporary) return ::verge::Error(std::move(temporary).error());      \
+#define VERGE_ASSIGN_INNER(temporary, declaration, expression)         \
+  auto temporary = (expression);                                       \
+  if (!temporary) return ::verge::Error(std::move(temporary).error()); \
   declaration = std::move(*temporary)

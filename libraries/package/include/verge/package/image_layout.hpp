@@ -1,8 +1,8 @@
 // Image layout: model packages as OCI artifacts in a folder (oci-layout, index.json, blobs/sha256/…).
 //
-// One file of the package is one layer, uncompressed, named by "org.cncf.model.filepath", with the media types of the CNCF
-// ModelPack specification, so that registries and their tools carry it and versions share the blobs that did not change.
-// Nothing in it depends on time, place or order: the same files make the same bytes.
+// One file of the package is one layer, uncompressed, named by "org.cncf.model.filepath", with the media types of the
+// CNCF ModelPack specification, so that registries and their tools carry it and versions share the blobs that did not
+// change. Nothing in it depends on time, place or order: the same files make the same bytes.
 #pragma once
 
 #include <filesystem>
@@ -43,8 +43,8 @@ Result<void> write_layout(const ModelPackage& package, const std::filesystem::pa
 /// A manifest listed in a layout's index.
 struct LayoutEntry {
   std::string digest;
-  std::string tag;  ///< "1.0.0"; may be empty.
-  std::string name; ///< Of the model; may be empty for foreign artifacts.
+  std::string tag;   ///< "1.0.0"; may be empty.
+  std::string name;  ///< Of the model; may be empty for foreign artifacts.
 };
 /// Whether the folder is an image layout.
 [[nodiscard]] bool is_layout(const std::filesystem::path& folder);
@@ -61,12 +61,12 @@ struct VerifiedLayout {
 };
 Result<VerifiedLayout> verify_layout(const std::filesystem::path& layout, std::string_view reference);
 
-/// Writes the files of a verified manifest into the new folder `folder`, as copies (or links into the layout when `link`).
-/// Errors: already_exists (VRG-PKG-015) when `folder` exists and is not empty; as write_file().
+/// Writes the files of a verified manifest into the new folder `folder`, as copies (or links into the layout when
+/// `link`). Errors: already_exists (VRG-PKG-015) when `folder` exists and is not empty; as write_file().
 Result<void> unpack_layout(const VerifiedLayout& verified, const std::filesystem::path& folder, bool link);
 
-/// A package in either form. `name` is a folder, a layout, or a layout with "@sha256:…" or ":tag" behind it. A layout is
-/// verified, and its files are linked into a folder under `scratch`, which must live as long as the package is used.
+/// A package in either form. `name` is a folder, a layout, or a layout with "@sha256:…" or ":tag" behind it. A layout
+/// is verified, and its files are linked into a folder under `scratch`, which must live as long as the package is used.
 Result<ModelPackage> open(std::string_view name, const std::filesystem::path& scratch);
 
 }  // namespace verge::package

@@ -40,8 +40,8 @@ struct PackageFile {
 
 /// A package whose documents have been read and checked against their schemas.
 struct ModelPackage {
-  std::filesystem::path root;  ///< Folder that holds the files.
-  std::string digest;          ///< Of the OCI manifest that these files make, in whatever form they were opened.
+  std::filesystem::path root;      ///< Folder that holds the files.
+  std::string digest;              ///< Of the OCI manifest that these files make, in whatever form they were opened.
   std::vector<PackageFile> files;  ///< Sorted by path.
   wire::Metadata metadata;
   wire::Preprocessing preprocessing;    ///< No steps, sample tensor, when the package has no such file.

@@ -52,7 +52,9 @@ inline Node::Node(const Node&) = default;
 inline Node::Node(Node&&) noexcept = default;
 inline Node& Node::operator=(const Node&) = default;
 inline Node& Node::operator=(Node&&) noexcept = default;
-inline void Node::add(std::string_view key, Node value) { members.emplace_back(key, std::move(value)); }
+inline void Node::add(std::string_view key, Node value) {
+  members.emplace_back(key, std::move(value));
+}
 template <typename Range, typename Make>
 Node Node::list_of(const Range& range, Make make) {
   Node node = list();

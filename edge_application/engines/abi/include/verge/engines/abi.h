@@ -95,9 +95,9 @@ typedef struct verge_engine_tensor {
   uint32_t rank;
   int64_t shape[VERGE_ENGINE_MAX_RANK];
   verge_engine_memory memory;
-  void* data;         /* HOST: first byte, row-major, little-endian; aligned to at least 64 bytes when engine-owned */
-  uint64_t handle;    /* other memory */
-  uint64_t offset;    /* bytes into the handle */
+  void* data;      /* HOST: first byte, row-major, little-endian; aligned to at least 64 bytes when engine-owned */
+  uint64_t handle; /* other memory */
+  uint64_t offset; /* bytes into the handle */
   size_t size_bytes;
 } verge_engine_tensor;
 
@@ -110,12 +110,12 @@ typedef struct verge_engine_option {
 /* How to load a model. Strings and arrays need to live only for the call. */
 typedef struct verge_engine_load {
   size_t struct_size;
-  const char* model_path;     /* file, or folder for formats that are folders */
-  const char* format;         /* "onnx", "tflite", "tensorflow", "openvino", "fake", … */
-  const char* device;         /* "CPU" (also when null), "GPU", "NPU", or a name of the engine's own */
-  const char* delegate;       /* null: the engine's default; else for example "xnnpack", "none" */
-  uint32_t threads;           /* threads of one inference; 0: the engine's default */
-  uint32_t max_requests;      /* requests that will run at the same time; at least 1 */
+  const char* model_path; /* file, or folder for formats that are folders */
+  const char* format;     /* "onnx", "tflite", "tensorflow", "openvino", "fake", … */
+  const char* device;     /* "CPU" (also when null), "GPU", "NPU", or a name of the engine's own */
+  const char* delegate;   /* null: the engine's default; else for example "xnnpack", "none" */
+  uint32_t threads;       /* threads of one inference; 0: the engine's default */
+  uint32_t max_requests;  /* requests that will run at the same time; at least 1 */
   verge_engine_precision precision;
   const char* cache_directory; /* null: keep nothing compiled between runs */
   const verge_engine_option* options;
@@ -144,8 +144,8 @@ typedef struct verge_engine_api {
   /* Number and description of the model's tensors, in the model's order. */
   uint32_t (*input_count)(const verge_engine_session* session);
   uint32_t (*output_count)(const verge_engine_session* session);
-  verge_engine_status (*input_info)(const verge_engine_session* session, uint32_t index,
-                                    verge_engine_tensor_info* info, verge_engine_error* error);
+  verge_engine_status (*input_info)(const verge_engine_session* session, uint32_t index, verge_engine_tensor_info* info,
+                                    verge_engine_error* error);
   verge_engine_status (*output_info)(const verge_engine_session* session, uint32_t index,
                                      verge_engine_tensor_info* info, verge_engine_error* error);
 
@@ -192,7 +192,8 @@ typedef const verge_engine_api* (*verge_engine_entry_function)(uint32_t host_abi
 #if defined(__GNUC__)
 __attribute__((visibility("default")))
 #endif
-const verge_engine_api* verge_engine_entry(uint32_t host_abi_major);
+const verge_engine_api*
+verge_engine_entry(uint32_t host_abi_major);
 
 #ifdef __cplusplus
 }

@@ -57,9 +57,8 @@ class Adapter {
   }
 
   static Status session_create(const verge_engine_load* load, verge_engine_session** session, Message* error) {
-    return at_boundary(error, [&] {
-      *session = reinterpret_cast<verge_engine_session*>(Session::create(received(load)).release());
-    });
+    return at_boundary(
+        error, [&] { *session = reinterpret_cast<verge_engine_session*>(Session::create(received(load)).release()); });
   }
   static Status input_info(const verge_engine_session* session, std::uint32_t index, verge_engine_tensor_info* info,
                            Message* error) {
@@ -76,9 +75,8 @@ class Adapter {
     });
   }
   static Status request_create(verge_engine_session* session, verge_engine_request** request, Message* error) {
-    return at_boundary(error, [&] {
-      *request = reinterpret_cast<verge_engine_request*>(of(session)->create_request().release());
-    });
+    return at_boundary(
+        error, [&] { *request = reinterpret_cast<verge_engine_request*>(of(session)->create_request().release()); });
   }
 
   static Status set_input_shape(verge_engine_request* request, std::uint32_t index, const std::int64_t* shape,

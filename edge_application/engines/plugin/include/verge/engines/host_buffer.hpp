@@ -38,8 +38,9 @@ class HostBuffer {
 
   void give(verge_engine_datatype type, verge_engine_tensor* out) const {
     if (data_ == nullptr) {
-      throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, "the tensor has a variable shape and no memory yet: set the shapes "
-                                                   "of the inputs first");
+      throw Failure(VERGE_ENGINE_INVALID_ARGUMENT,
+                    "the tensor has a variable shape and no memory yet: set the shapes "
+                    "of the inputs first");
     }
     give_host_memory(type, shape_, data_, size_bytes_, out);
   }

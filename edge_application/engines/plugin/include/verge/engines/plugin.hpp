@@ -202,13 +202,13 @@ inline void check_binding(const TensorDescription& declared, std::span<const std
     throw Failure(VERGE_ENGINE_UNSUPPORTED, "tensor '" + declared.name + "' can be bound to host memory only");
   }
   const std::span<const std::int64_t> given(tensor.shape, std::min<std::size_t>(tensor.rank, VERGE_ENGINE_MAX_RANK));
-  const bool same = tensor.datatype == declared.datatype && std::equal(given.begin(), given.end(), shape.begin(),
-                                                                       shape.end());
+  const bool same =
+      tensor.datatype == declared.datatype && std::equal(given.begin(), given.end(), shape.begin(), shape.end());
   if (!same || tensor.data == nullptr || tensor.size_bytes < tensor_size_bytes(declared.datatype, shape)) {
     throw Failure(VERGE_ENGINE_INVALID_ARGUMENT,
                   "memory for tensor '" + declared.name + "' needs its type, the shape " + shape_text(shape) + " and " +
-                      std::to_string(tensor_size_bytes(declared.datatype, shape)) + " bytes; got " +
-                      shape_text(given) + " and " + std::to_string(tensor.size_bytes) + " bytes");
+                      std::to_string(tensor_size_bytes(declared.datatype, shape)) + " bytes; got " + shape_text(given) +
+                      " and " + std::to_string(tensor.size_bytes) + " bytes");
   }
 }
 

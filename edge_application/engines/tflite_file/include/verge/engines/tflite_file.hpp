@@ -32,7 +32,7 @@ class MappedFile {
 
 /// An input or output of a .tflite model.
 struct TfliteTensor {
-  TensorDescription description;     ///< shape: -1 is variable.
+  TensorDescription description;            ///< shape: -1 is variable.
   std::vector<std::int64_t> initial_shape;  ///< What the file begins with; a shape without dimensions may mean unknown.
 };
 

@@ -15,9 +15,9 @@ namespace verge::pipeline {
 /// What became of the samples so far.
 struct Counts {
   std::int64_t predicted = 0;
-  std::int64_t failed = 0;   ///< The sample could not be read or predicted.
+  std::int64_t failed = 0;     ///< The sample could not be read or predicted.
   std::int64_t unwritten = 0;  ///< The sink did not take the prediction.
-  std::int64_t dropped = 0;  ///< Came too late; left out by the source.
+  std::int64_t dropped = 0;    ///< Came too late; left out by the source.
 };
 
 /// Told of every sample, by the runner's thread.
@@ -34,7 +34,8 @@ class Observer {
 
 /// Runs until the source ends or `stop` is requested. A bad sample is reported and passed over. Workers are taken from
 /// the pool for one sample at a time, so that others get their turn.
-Counts run(Source& source, processing::WorkerPool& workers, Sink& sink, Observer& observer, const std::stop_token& stop);
+Counts run(Source& source, processing::WorkerPool& workers, Sink& sink, Observer& observer,
+           const std::stop_token& stop);
 
 /// Runs one sample: an encoded picture or a decoded frame.
 Result<const processing::Prediction*> predict(processing::Worker& worker, const Sample& sample);

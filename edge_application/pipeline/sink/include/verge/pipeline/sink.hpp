@@ -30,7 +30,8 @@ class Sink {
   virtual Result<void> put(const Outcome& outcome) = 0;
 };
 
-/// The JSON object of a prediction: source, frame, model, version, prediction, latency_ms for each stage. Appends to `out`.
+/// The JSON object of a prediction: source, frame, model, version, prediction, latency_ms for each stage. Appends to
+/// `out`.
 void append_outcome_json(const Outcome& outcome, std::string& out);
 
 /// Appends one JSON object a line to a file ("-": standard output). A line is written whole or not at all.

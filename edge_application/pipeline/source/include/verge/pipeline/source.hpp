@@ -17,9 +17,9 @@ namespace verge::pipeline {
 
 /// One sample: a picture as a file's bytes, or a decoded frame (valid until the source's next one).
 struct Sample {
-  std::string name;         ///< File name, or the video's or camera's name.
-  std::int64_t index = 0;   ///< From 0, counting every sample that the source had, also dropped ones.
-  std::vector<std::byte> encoded;   ///< Empty when `frame` holds the picture. Kept between samples.
+  std::string name;                ///< File name, or the video's or camera's name.
+  std::int64_t index = 0;          ///< From 0, counting every sample that the source had, also dropped ones.
+  std::vector<std::byte> encoded;  ///< Empty when `frame` holds the picture. Kept between samples.
   processing::ImageView frame;
 };
 

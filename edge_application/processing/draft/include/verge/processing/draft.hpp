@@ -35,8 +35,8 @@ Result<wire::ModelFormat> model_format(const std::filesystem::path& model);
 /// definition. `engine` empty: any. Errors: those of model_format() and of the engines.
 Result<Draft> draft_package(const std::filesystem::path& model, EngineCatalogue& engines, std::string_view engine);
 
-/// Writes a package folder: the draft's documents, a copy (or a link) of the model and of `labels` (may be empty), and a
-/// model card to fill in. Errors: already_exists (VRG-DRF-002) when the folder holds something.
+/// Writes a package folder: the draft's documents, a copy (or a link) of the model and of `labels` (may be empty), and
+/// a model card to fill in. Errors: already_exists (VRG-DRF-002) when the folder holds something.
 Result<void> write_draft(const Draft& draft, const std::filesystem::path& model, const std::filesystem::path& labels,
                          const std::filesystem::path& folder, bool link);
 
@@ -51,8 +51,8 @@ struct Combination {
 };
 
 /// Tries every plausible combination of colour order, value range and geometry on a picture whose content is known.
-/// Those that agree come first, the most certain in front. Errors: failed_precondition (VRG-DRF-003) when the model takes
-/// no pictures, its prediction has no labels, or no label holds `expect`.
+/// Those that agree come first, the most certain in front. Errors: failed_precondition (VRG-DRF-003) when the model
+/// takes no pictures, its prediction has no labels, or no label holds `expect`.
 Result<std::vector<Combination>> try_combinations(const package::ModelPackage& package, EngineCatalogue& engines,
                                                   const std::filesystem::path& picture, std::string_view expect);
 

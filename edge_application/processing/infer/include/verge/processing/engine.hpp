@@ -21,13 +21,13 @@ enum class Precision : std::uint8_t { f32, bf16, f16, automatic };
 
 /// How to load a model.
 struct SessionOptions {
-  std::string format;               ///< "onnx", "tflite", …
-  unsigned threads = 0;             ///< Threads of one inference; 0: the engine's default.
-  unsigned max_requests = 1;        ///< Requests that will run at the same time.
+  std::string format;         ///< "onnx", "tflite", …
+  unsigned threads = 0;       ///< Threads of one inference; 0: the engine's default.
+  unsigned max_requests = 1;  ///< Requests that will run at the same time.
   Precision precision = Precision::f32;
   std::filesystem::path cache_directory;  ///< Empty: nothing compiled is kept.
-  std::string device;               ///< Empty: CPU.
-  std::string delegate;             ///< Empty: the engine's default.
+  std::string device;                     ///< Empty: CPU.
+  std::string delegate;                   ///< Empty: the engine's default.
   std::vector<std::pair<std::string, std::string>> options;
 };
 

@@ -21,9 +21,9 @@ namespace verge::processing {
 
 /// How to load a package.
 struct LoadOptions {
-  std::string engine;        ///< Empty: as the package says. "auto": the fastest correct one, measured.
-  unsigned threads = 0;      ///< Threads of one inference; 0: the engine's default.
-  unsigned max_workers = 1;  ///< Workers that will run at the same time.
+  std::string engine;                     ///< Empty: as the package says. "auto": the fastest correct one, measured.
+  unsigned threads = 0;                   ///< Threads of one inference; 0: the engine's default.
+  unsigned max_workers = 1;               ///< Workers that will run at the same time.
   std::filesystem::path state_directory;  ///< Keeps engine choices and compiled models; empty: nothing is kept.
   ImageLimits image_limits;
 };
@@ -64,13 +64,15 @@ class Worker {
   ~Worker();
 
   /// A picture as a file's bytes (JPEG, PNG, BMP). The prediction is valid until the next call.
-  /// Errors: those of ImageDecoder and Preprocessor; failed_precondition (VRG-MDL-004) when the model takes no pictures.
+  /// Errors: those of ImageDecoder and Preprocessor; failed_precondition (VRG-MDL-004) when the model takes no
+  /// pictures.
   Result<const Prediction*> predict_encoded(std::span<const std::byte> content);
   /// A picture in memory, for example a frame of a video.
   Result<const Prediction*> predict_image(const ImageView& image);
   /// Raw values, as Preprocessor::run_values() takes them. VRG-MDL-004 when the model takes pictures.
   Result<const Prediction*> predict_values(std::span<const std::byte> raw);
-  /// The input tensors as raw bytes, one for each input, past the preprocessing. Errors: invalid_argument (VRG-MDL-005).
+  /// The input tensors as raw bytes, one for each input, past the preprocessing. Errors: invalid_argument
+  /// (VRG-MDL-005).
   Result<const Prediction*> predict_tensors(std::span<const std::vector<std::byte>> inputs);
 
   /// For callers that fill the tensors themselves: input tensor in the package's order, of this shape (checked against
@@ -125,8 +127,8 @@ class LoadedModel : public std::enable_shared_from_this<LoadedModel> {
 
 /// The tensors that metadata.json declares.
 [[nodiscard]] std::vector<TensorSpec> declared_tensors(std::span<const wire::Tensor> tensors);
-/// Compiles the package's processing against its own metadata, without an engine: what is wrong in a definition is found
-/// when the package is made.
+/// Compiles the package's processing against its own metadata, without an engine: what is wrong in a definition is
+/// found when the package is made.
 Result<void> check_processing(const package::ModelPackage& package);
 
 }  // namespace verge::processing
