@@ -165,7 +165,9 @@ Result<std::vector<std::int64_t>> read_shape(const json& input, const processing
 
 Result<void> read_input(const json& input, std::size_t index, processing::Worker& worker, BinaryPart& binary) {
   const auto& spec = worker.model().inputs()[index];
-  const auto type = input.value("datatype", std::string());
+  const auto given_type = input.find("datatype");
+  const auto type =
+      given_type != input.end() && given_type->is_string() ? given_type->get<std::string>() : std::string();
   if (type != processing::name(spec.datatype)) {
     return malformed("VRG-API-011", fmt::format("input '{}': expected datatype {}, got '{}'; for example {}", spec.name,
                                                 processing::name(spec.datatype), type, example(spec)));

@@ -36,13 +36,14 @@ void* realloc(void* memory, std::size_t size_bytes) {
 }
 }
 #else
-void* operator new(std::size_t size_bytes) {
+// Not inlined: GCC would see new and free() side by side and warn.
+[[gnu::noinline]] void* operator new(std::size_t size_bytes) {
   count();
   if (void* memory = std::malloc(size_bytes)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 #endif
 
 namespace verge::processing {

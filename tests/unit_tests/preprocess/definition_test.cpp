@@ -33,7 +33,8 @@ TEST(Definition, OrderOfTheSteps) {
 
 TEST(Definition, Shapes) {
   check({"  - resize: {width: 5, height: 4}\n", kInput,
-         "preprocessing.yaml line 1: expected the input 'in' to have the shape [1,4,5,3], which the steps give, got "
+         "preprocessing.yaml line 4: step 1 (resize): expected the input 'in' to have the shape [1,4,5,3], which the "
+         "steps give, got "
          "UINT8[1,4,4,3]; change 'resize', 'crop' or 'layout' so that they agree [VRG-PRE-002]"});
   check({"  - resize: {width: 4, height: 4}\n", test::spec(DataType::fp32, {1, 3, 4, 4}),
          "preprocessing.yaml line 1: expected the input 'in' to have the shape [1,4,4,3], which the steps give, got "
@@ -43,7 +44,8 @@ TEST(Definition, Shapes) {
        "preprocessing.yaml line 1: expected a resize step, as the size of the input 'in' FP32[1,3,-1,4] is not fixed; "
        "add 'resize: {width: …, height: …}' [VRG-PRE-002]"});
   check({"  - resize: {width: 4, height: 4}\n", test::spec(DataType::fp32, {2, 4, 4, 3}),
-         "preprocessing.yaml line 1: expected the input 'in' to have the shape [1,4,4,3], which the steps give, got "
+         "preprocessing.yaml line 4: step 1 (resize): expected the input 'in' to have the shape [1,4,4,3], which the "
+         "steps give, got "
          "FP32[2,4,4,3]; change 'resize', 'crop' or 'layout' so that they agree [VRG-PRE-002]"});
 }
 
@@ -62,12 +64,12 @@ TEST(Definition, Crops) {
 }
 
 TEST(Definition, Channels) {
-  check(
-      {"  - decode: {colour: grey}\n", kInput,
-       "preprocessing.yaml line 1: expected the input 'in' UINT8[1,4,4,3] to have 1 channels for 'colour: grey'; write "
-       "'decode: {colour: rgb}' [VRG-PRE-003]"});
+  check({"  - decode: {colour: grey}\n", kInput,
+         "preprocessing.yaml line 4: step 1 (decode): expected the input 'in' UINT8[1,4,4,3] to have 1 channels for "
+         "'colour: grey'; write "
+         "'decode: {colour: rgb}' [VRG-PRE-003]"});
   check({"  - decode: {colour: grey}\n  - normalise: {mean: [1, 2, 3]}\n", test::spec(DataType::fp32, {1, 4, 4, 1}),
-         "preprocessing.yaml line 5: normalise: expected 1 or 1 values in 'mean' for 'colour: grey', got 3 "
+         "preprocessing.yaml line 5: step 2 (normalise): expected 1 or 1 values in 'mean' for 'colour: grey', got 3 "
          "[VRG-PRE-005]"});
   check({"  - resize: {width: 4, height: 4, pad: [1, 2]}\n", kInput,
          "preprocessing.yaml line 4: step 1 (resize): expected 1 or 3 values in 'pad', got 2 [VRG-PRE-005]"});

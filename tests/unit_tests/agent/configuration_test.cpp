@@ -1,0 +1,74 @@
+// edge_config.yaml: read, checked, its paths made absolute.
+#include <gmock/gmock.h>
+
+#include "verge/agent/agent.hpp"
+#include "verge/base/file.hpp"
+
+namespace verge::agent {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Configurations : public ::testing::Test {
+ protected:
+  Result<wire::EdgeConfig> read(const std::string& text) {
+    EXPECT_TRUE(write_file(folder_.path() / "edge.yaml", std::string_view(text)));
+    return read_configuration(folder_.path() / "edge.yaml");
+  }
+  std::string refusal(const std::string& text) {
+    const auto configuration = read(text);
+    return configuration ? "(read)" : configuration.error().text();
+  }
+  TemporaryFolder folder_ = std::move(*TemporaryFolder::create("verge_configuration"));
+};
+
+TEST_F(Configurations, PathsStartAtTheFilesOwnFolder) {
+  const auto read_one = read(R"(version: 1
+state_directory: ../state
+models:
+  - package: models/a
+  - { package: /srv/b, name: b }
+pipelines:
+  - { name: one, source: { folder: { path: in } }, model: a, sink: { json_lines: { path: out.jsonl } } }
+  - { name: two, source: { video: { path: v.mp4 } }, model: a, sink: { json_lines: { path: "-" } } }
+  - { name: three, source: { camera: {} }, model: a, sink: { json_lines: { path: /tmp/x } } }
+)");
+  ASSERT_TRUE(read_one) << read_one.error().text();
+  const auto folder = folder_.path();
+  EXPECT_EQ(*read_one->state_directory, (folder.parent_path() / "state").string());
+  EXPECT_EQ(read_one->models[0].package, (folder / "models" / "a").string());
+  EXPECT_EQ(read_one->models[1].package, "/srv/b");
+  EXPECT_EQ(read_one->pipelines[0].source.folder->path, (folder / "in").string());
+  EXPECT_EQ(read_one->pipelines[0].sink.json_lines->path, (folder / "out.jsonl").string());
+  EXPECT_EQ(read_one->pipelines[1].source.video->path, (folder / "v.mp4").string());
+  EXPECT_EQ(read_one->pipelines[1].sink.json_lines->path, "-");
+}
+
+TEST_F(Configurations, ARelativeFileNameToo) {
+  ASSERT_TRUE(read("version: 1\nmodels: [{ package: a }]\n"));
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder_.path());
+  const auto here = read_configuration("edge.yaml");
+  std::filesystem::current_path(before);
+  ASSERT_TRUE(here);
+  EXPECT_EQ(here->models[0].package, (folder_.path() / "a").string());
+}
+
+TEST_F(Configurations, WhatIsRefused) {
+  EXPECT_THAT(refusal("version: 2\n"), HasSubstr("VRG-DOC-005"));
+  EXPECT_THAT(refusal("version: 1\nmodel: []\n"), HasSubstr("did you mean"));
+  EXPECT_THAT(refusal("version: 1\nmodels:\n  - { package: a, name: x }\n  - { package: b, name: x }\n"),
+              HasSubstr("line 4: two models are called 'x'; give one another 'name' [VRG-AGT-001]"));
+  const std::string pipeline =
+      "  - { name: p, source: { camera: {} }, model: a, sink: { json_lines: { path: x } } }\n";
+  EXPECT_THAT(refusal("version: 1\npipelines:\n" + pipeline + pipeline),
+              HasSubstr("line 4: two pipelines are called 'p'; rename one [VRG-AGT-001]"));
+  EXPECT_THAT(refusal("version: 1\npipelines:\n  - { name: p, source: {}, model: a, sink: { json_lines: { path: x } } }\n"),
+              HasSubstr("VRG-DOC-006"));
+  const auto nothing = read_configuration(folder_.path() / "nothing.yaml");
+  ASSERT_FALSE(nothing);
+  EXPECT_EQ(nothing.error().code(), ErrorCode::not_found);
+}
+
+}  // namespace
+}  // namespace verge::agent
