@@ -1,4 +1,5 @@
 #include <unistd.h>
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -214,7 +215,8 @@ Result<int> run_model(const RunOptions& options) {
   VERGE_ASSIGN(auto package, open_model(options, engines, scratch.path()));
   processing::LoadOptions load;
   load.engine = options.engine;
-  load.threads = options.threads;
+  // Engines differ in what they do when left alone; measured against each other they must have the same.
+  load.threads = options.threads > 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
   load.state_directory = options.state;
   VERGE_ASSIGN(const auto model, processing::LoadedModel::load(std::move(package), engines, load));
   if (options.format() != Format::json) show_choice(*model);
@@ -258,7 +260,7 @@ void add_run_command(CLI::App& app, Action& action) {
   verb->add_option("--directory", o->directory, "Where --output image writes")->capture_default_str();
   verb->add_flag("--preview", o->show_preview, "Show the overlay in the terminal");
   verb->add_option("--engine", o->engine, "Engine in place of the package's own: auto, openvino, litert, …");
-  verb->add_option("--threads", o->threads, "Threads of one inference; 0: the engine's default")->capture_default_str();
+  verb->add_option("--threads", o->threads, "Threads of one inference; 0: one for each core")->capture_default_str();
   verb->add_option("--labels", o->labels, "Label file for a bare model")->check(CLI::ExistingFile);
   verb->add_option("--state", o->state, "Folder that keeps engine choices and compiled models between runs");
   verb->callback([o, &action] {
