@@ -109,6 +109,17 @@ struct Agent::State {
                  fmt::format("two models are called '{}'; give one another 'name'", (*model)->name));
   }
 
+  /// Ends the pipelines that the configuration no longer has as they are, with this model; keeps the others.
+  void end_changed_pipelines() {
+    std::erase_if(pipelines, [this](const auto& running) { return !still_wanted(*running); });
+  }
+  bool still_wanted(const PipelineThread& running) const {
+    return std::ranges::any_of(configuration.pipelines, [&](const wire::PipelineEntry& entry) {
+      const auto model = models.find(entry.model, "");
+      return model && running.runs(entry, *model);
+    });
+  }
+
   void start_pipelines() {
     for (const auto& entry : configuration.pipelines) {
       auto model = models.find(entry.model, "");
@@ -116,6 +127,7 @@ struct Agent::State {
         log.error("pipeline not started", {{"pipeline", entry.name}, {"error", model.error().text()}});
         continue;
       }
+      if (std::ranges::any_of(pipelines, [&](const auto& running) { return running->runs(entry, *model); })) continue;
       auto started = PipelineThread::start(entry, std::move(*model), metrics, log);
       if (!started) {
         log.error("pipeline not started", {{"pipeline", entry.name}, {"error", started.error().text()}});
@@ -190,9 +202,9 @@ Result<void> Agent::reload(const wire::EdgeConfig& configuration) {
     fingerprints[(*model)->name] = fingerprint;
     models[(*model)->name] = std::move(*model);
   }
-  s.pipelines.clear();
   const auto count = models.size();
   s.models.replace(std::move(models));
+  s.end_changed_pipelines();
   s.fingerprints = std::move(fingerprints);
   s.apply_logging();
   s.start_pipelines();

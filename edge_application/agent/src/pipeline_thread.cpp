@@ -71,17 +71,23 @@ Result<std::unique_ptr<PipelineThread>> PipelineThread::start(const wire::Pipeli
   std::unique_ptr<PipelineThread> started(new PipelineThread);
   VERGE_ASSIGN(started->source_, open_source(entry.source));
   VERGE_ASSIGN(started->sink_, pipeline::json_lines_sink(entry.sink.json_lines->path));
-  started->name_ = entry.name;
+  started->entry_ = wire::write_json_line(wire::to_node(entry));
   started->model_ = std::move(model);
   started->reporter_ =
       std::make_unique<Reporter>(entry.name, started->model_->metrics, metrics.pipeline(entry.name), log);
   started->thread_ = std::jthread([self = started.get()](const std::stop_token& stop) {
     const auto counts = pipeline::run(*self->source_, *self->model_->workers, *self->sink_, *self->reporter_, stop);
     self->reporter_->finish(counts);
+    self->ended_ = true;
   });
   return started;
 }
 
 PipelineThread::~PipelineThread() = default;
+
+bool PipelineThread::runs(const wire::PipelineEntry& entry,
+                          const std::shared_ptr<inference_api::ServedModel>& model) const {
+  return model_ == model && !(ended_ && entry.source.camera) && entry_ == wire::write_json_line(wire::to_node(entry));
+}
 
 }  // namespace verge::agent

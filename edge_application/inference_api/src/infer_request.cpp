@@ -95,7 +95,7 @@ bool put_booleans(const json& data, std::span<std::uint8_t> out, std::size_t& at
     } else if (at == out.size() || !(item.is_boolean() || item == 0 || item == 1)) {
       return false;
     } else {
-      out[at++] = item == true || item == 1 ? 1 : 0;
+      out[at++] = (item.is_boolean() ? item.get<bool>() : item == 1) ? 1 : 0;
     }
   }
   return true;

@@ -270,7 +270,17 @@ Result<ModelPackage> open(std::string_view name, const std::filesystem::path& sc
   if (!is_layout(path)) return open_folder(path);
   VERGE_ASSIGN(const VerifiedLayout verified, verify_layout(path, reference));
   const auto folder = scratch / verified.digest.substr(verified.digest.find(':') + 1);
-  if (!std::filesystem::exists(folder, failed)) VERGE_TRY(unpack_layout(verified, folder, true));
+  if (!std::filesystem::exists(folder, failed)) {
+    // Whole or not at all: a later call must not take half a folder for the package.
+    const auto part = folder.string() + ".part";
+    std::filesystem::remove_all(part, failed);
+    VERGE_TRY(unpack_layout(verified, part, true));
+    std::filesystem::rename(part, folder, failed);
+    if (failed) {
+      return Error(ErrorCode::unavailable, "VRG-BAS-001",
+                   fmt::format("cannot make the folder '{}': {}", folder.string(), failed.message()));
+    }
+  }
   VERGE_ASSIGN(ModelPackage package, open_folder(folder));
   if (package.digest != verified.digest) {
     // Made by another tool, or another version of Verge: its own digest is its identity.

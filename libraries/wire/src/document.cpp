@@ -282,12 +282,21 @@ void write_json_indented(std::string& out, const Node& node, int indent) {
   out += map ? '}' : ']';
 }
 
-/// JSON is YAML's flow style; only keys lose their quotes, since ours are plain words.
+/// A text as YAML: bare where nothing else could be meant, else in JSON's quotes.
+std::string yaml_text(const std::string& text) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./";
+  const bool bare = !text.empty() && text.find_first_not_of(kPlain) == std::string::npos &&
+                    std::isalpha(static_cast<unsigned char>(text.front())) != 0;
+  if (bare && text != "true" && text != "false" && text != "null") return text;
+  return json_scalar(Node::string(text));
+}
+
+/// JSON is YAML's flow style.
 std::string yaml_flow(const Node& node) {
   if (node.kind == Node::Kind::map) {
     std::string out = "{";
     for (const auto& [key, value] : node.members) {
-      out += fmt::format("{}{}: {}", out.size() == 1 ? " " : ", ", key, yaml_flow(value));
+      out += fmt::format("{}{}: {}", out.size() == 1 ? " " : ", ", yaml_text(key), yaml_flow(value));
     }
     return out + (out.size() == 1 ? "}" : " }");
   }
@@ -296,20 +305,14 @@ std::string yaml_flow(const Node& node) {
     for (const auto& item : node.items) out += (out.size() == 1 ? "" : ", ") + yaml_flow(item);
     return out + "]";
   }
-  if (node.kind == Node::Kind::quoted) {
-    const bool bare = !node.text.empty() &&
-                      node.text.find_first_not_of(
-                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./") == std::string::npos &&
-                      std::isalpha(static_cast<unsigned char>(node.text.front())) != 0;
-    if (bare && node.text != "true" && node.text != "false" && node.text != "null") return node.text;
-  }
+  if (node.kind == Node::Kind::quoted) return yaml_text(node.text);
   return json_scalar(node);
 }
 
 void write_yaml_block(std::string& out, const Node& node, int indent) {
   const std::string pad(static_cast<std::size_t>(indent), ' ');
   for (const auto& [key, value] : node.members) {
-    out += pad + key + ":";
+    out += pad + yaml_text(key) + ":";
     const bool block = !has_only_scalars(value) && (value.kind == Node::Kind::map || value.kind == Node::Kind::list);
     if (block) {
       out += '\n';
@@ -320,7 +323,7 @@ void write_yaml_block(std::string& out, const Node& node, int indent) {
   }
   for (const auto& item : node.items) {
     if (item.kind == Node::Kind::map && item.members.size() == 1) {
-      out += fmt::format("{}- {}: {}\n", pad, item.members[0].first, yaml_flow(item.members[0].second));
+      out += fmt::format("{}- {}: {}\n", pad, yaml_text(item.members[0].first), yaml_flow(item.members[0].second));
     } else {
       out += fmt::format("{}- {}\n", pad, yaml_flow(item));
     }

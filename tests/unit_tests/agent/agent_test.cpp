@@ -5,10 +5,10 @@
 #include <fstream>
 #include <thread>
 
+#include <gmock/gmock.h>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
 #include "../model/fake_package.hpp"
@@ -82,7 +82,8 @@ class Agents : public processing::test::WithFakeEngine {
 
 TEST_F(Agents, ServesItsModels) {
   Agent agent(log_, "1.2.3");
-  ASSERT_TRUE(agent.start(configuration("models:\n  - package: classifier\n  - { package: numbers, name: other, threads: 1 }\n")));
+  ASSERT_TRUE(agent.start(
+      configuration("models:\n  - package: classifier\n  - { package: numbers, name: other, threads: 1 }\n")));
   EXPECT_EQ(ask(agent, "/v2").body["version"], "1.2.3");
   EXPECT_EQ(ask(agent, "/v2/health/ready").status, 200);
   EXPECT_EQ(ask(agent, "/v2/models/other").body["name"], "other");
@@ -220,9 +221,12 @@ TEST_F(Agents, EveryLogLevelAndTheStateDirectory) {
   processing::test::FakePackage package = processing::test::numbers();
   package.engine = "auto";
   package.write(folder() / "auto");
-  for (const auto level : {wire::LogLevel::debug, wire::LogLevel::info, wire::LogLevel::warning, wire::LogLevel::error}) {
+  for (const auto level :
+       {wire::LogLevel::debug, wire::LogLevel::info, wire::LogLevel::warning, wire::LogLevel::error}) {
     Agent agent(log_, "1");
-    auto one = configuration("threads: 2\nstate_directory: state\nmodels: [{ package: auto }, { package: numbers, name: n, engine: fake }]\n");
+    auto one = configuration(
+        "threads: 2\nstate_directory: state\nmodels: [{ package: auto }, { package: numbers, name: n, engine: fake "
+        "}]\n");
     one.logging->level = level;
     ::testing::internal::CaptureStderr();
     const auto started = agent.start(one);

@@ -59,12 +59,12 @@ TEST_F(Configurations, WhatIsRefused) {
   EXPECT_THAT(refusal("version: 1\nmodel: []\n"), HasSubstr("did you mean"));
   EXPECT_THAT(refusal("version: 1\nmodels:\n  - { package: a, name: x }\n  - { package: b, name: x }\n"),
               HasSubstr("line 4: two models are called 'x'; give one another 'name' [VRG-AGT-001]"));
-  const std::string pipeline =
-      "  - { name: p, source: { camera: {} }, model: a, sink: { json_lines: { path: x } } }\n";
+  const std::string pipeline = "  - { name: p, source: { camera: {} }, model: a, sink: { json_lines: { path: x } } }\n";
   EXPECT_THAT(refusal("version: 1\npipelines:\n" + pipeline + pipeline),
               HasSubstr("line 4: two pipelines are called 'p'; rename one [VRG-AGT-001]"));
-  EXPECT_THAT(refusal("version: 1\npipelines:\n  - { name: p, source: {}, model: a, sink: { json_lines: { path: x } } }\n"),
-              HasSubstr("VRG-DOC-006"));
+  EXPECT_THAT(
+      refusal("version: 1\npipelines:\n  - { name: p, source: {}, model: a, sink: { json_lines: { path: x } } }\n"),
+      HasSubstr("VRG-DOC-006"));
   const auto nothing = read_configuration(folder_.path() / "nothing.yaml");
   ASSERT_FALSE(nothing);
   EXPECT_EQ(nothing.error().code(), ErrorCode::not_found);

@@ -23,8 +23,8 @@ class Drafts : public test::WithFakeEngine {
   }
   /// The draft of a model with these tensors.
   Draft draft(const std::string& input, const std::string& outputs, const std::string& function = "constant 0.25") {
-    const auto made = draft_package(
-        model_file("input x " + input + "\n" + outputs + "function " + function + "\n"), engines_, "");
+    const auto made =
+        draft_package(model_file("input x " + input + "\n" + outputs + "function " + function + "\n"), engines_, "");
     EXPECT_TRUE(made) << (made ? "" : made.error().text());
     return made ? *made : Draft();
   }
@@ -61,7 +61,8 @@ TEST_F(Drafts, AClassifierWithProbabilities) {
   EXPECT_EQ(made.metadata.task, wire::Task::classification);
   EXPECT_EQ(made.metadata.name, "model");
   EXPECT_EQ(made.metadata.model.file, "model_files/model.fake");
-  EXPECT_THAT(pre(made), AllOf(HasSubstr("\"decode\":{}"), HasSubstr("\"width\":32"), HasSubstr("0.00392156862745098")));
+  EXPECT_THAT(pre(made),
+              AllOf(HasSubstr("\"decode\":{}"), HasSubstr("\"width\":32"), HasSubstr("0.00392156862745098")));
   EXPECT_THAT(post(made), AllOf(HasSubstr("top_k"), ::testing::Not(HasSubstr("softmax"))));
   EXPECT_THAT(guess(made, "softmax"), HasSubstr("already in the model | one run gave values that sum to 1.000"));
   EXPECT_THAT(guess(made, "layout"), HasSubstr("nhwc | FP32[1,32,32,3] has its 3 channel(s) last"));
@@ -80,7 +81,8 @@ TEST_F(Drafts, AClassifierWithLogits) {
 }
 
 TEST_F(Drafts, AQuantisedClassifier) {
-  const Draft made = draft("UINT8 [1,32,32,3] 0.0078125 128", "output scores UINT8 [1,10] 0.00390625 0\n", "constant 1");
+  const Draft made =
+      draft("UINT8 [1,32,32,3] 0.0078125 128", "output scores UINT8 [1,10] 0.00390625 0\n", "constant 1");
   EXPECT_EQ(guess(made, "values"), "pixels as they are | the input is UINT8");
   EXPECT_THAT(guess(made, "softmax"), HasSubstr("quantised in steps of 1/256"));
   ASSERT_TRUE(made.metadata.inputs[0].quantisation);
@@ -151,7 +153,8 @@ TEST_F(Drafts, DetectionWithBoxesFromTheModel) {
                            "output boxes FP32 [1,10,4]\noutput classes FP32 [1,10]\noutput scores FP32 [1,10]\n"
                            "output count FP32 [1]\n");
   EXPECT_EQ(made.metadata.task, wire::Task::detection);
-  EXPECT_THAT(post(made), AllOf(HasSubstr("ssd_detections"), HasSubstr("score_threshold"), ::testing::Not(HasSubstr("nms"))));
+  EXPECT_THAT(post(made),
+              AllOf(HasSubstr("ssd_detections"), HasSubstr("score_threshold"), ::testing::Not(HasSubstr("nms"))));
   EXPECT_THAT(guess(made, "task"), HasSubstr("four outputs"));
   expect_it_works(made);
 }
@@ -166,7 +169,8 @@ TEST_F(Drafts, DetectionOnAGrid) {
   expect_it_works(rows);
   const Draft columns = draft("FP32 [1,3,64,64]", "output grid FP32 [1,14,84]\n");
   EXPECT_THAT(post(columns), AllOf(HasSubstr("channels_first"), HasSubstr("none")));
-  EXPECT_THAT(pre(columns), AllOf(HasSubstr("\"decode\":{}"), HasSubstr("letterbox"), HasSubstr("0.00392156862745098")));
+  EXPECT_THAT(pre(columns),
+              AllOf(HasSubstr("\"decode\":{}"), HasSubstr("letterbox"), HasSubstr("0.00392156862745098")));
   EXPECT_THAT(guess(columns, "task"), HasSubstr("one column for each grid cell"));
   expect_it_works(columns);
 }
@@ -200,9 +204,11 @@ TEST_F(Drafts, BooleanInputsAreLeftAsTheyAre) {
 
 TEST_F(Drafts, NamesOfPackages) {
   const std::string text = "input x FP32 [1]\noutput y FP32 [1]\nfunction identity\n";
-  for (const auto& [file, name] : std::vector<std::pair<const char*, const char*>>{
-           {"MobileNet V2 (1.0).fake", "mobilenet_v2_1.0"}, {"a--b__c.fake", "a-b_c"}, {"___.fake", "model"},
-           {"1.fake", "1"}}) {
+  for (const auto& [file, name] :
+       std::vector<std::pair<const char*, const char*>>{{"MobileNet V2 (1.0).fake", "mobilenet_v2_1.0"},
+                                                        {"a--b__c.fake", "a-b_c"},
+                                                        {"___.fake", "model"},
+                                                        {"1.fake", "1"}}) {
     const auto made = draft_package(model_file(text, file), engines_, "auto");
     ASSERT_TRUE(made) << made.error().text();
     EXPECT_EQ(made->metadata.name, name);
@@ -234,10 +240,12 @@ TEST_F(Drafts, ModelsThatCannotBeDrafted) {
               AllOf(HasSubstr("no engine of this machine reads the fake model"), HasSubstr("unknown key 'nonsense'")));
   EXPECT_THAT(failure(draft_package(model_file("output y FP32 [1]\nfunction constant 1\n"), engines_, "")),
               HasSubstr("expected a model with inputs and outputs, got 0 and 1"));
-  EXPECT_THAT(failure(draft_package(model_file("input x FP32 [1]\noutput y FP32 [1]\nfunction fail no\n"), engines_, "")),
-              HasSubstr("VRG-ENG-"));
-  EXPECT_THAT(failure(draft_package(model_file("input x FP32 [1]\noutput y FP32 [1]\nfunction sum\n"), engines_, "other")),
-              HasSubstr("install one that does"));
+  EXPECT_THAT(
+      failure(draft_package(model_file("input x FP32 [1]\noutput y FP32 [1]\nfunction fail no\n"), engines_, "")),
+      HasSubstr("VRG-ENG-"));
+  EXPECT_THAT(
+      failure(draft_package(model_file("input x FP32 [1]\noutput y FP32 [1]\nfunction sum\n"), engines_, "other")),
+      HasSubstr("install one that does"));
   EXPECT_THAT(failure(draft_package(folder() / "nothing.fake", engines_, "")), HasSubstr("VRG-DRF-001"));
   EngineCatalogue broken(folder() / "plugins");
   ASSERT_TRUE(write_file(folder() / "plugins" / "libverge_engine_broken.so", std::string_view("x")));

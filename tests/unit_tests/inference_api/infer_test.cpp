@@ -37,7 +37,8 @@ class Infer : public test::Served {
     const auto found = json::parse(answer.body);
     EXPECT_EQ(found["outputs"][0]["datatype"], type);
     EXPECT_EQ(found["outputs"][0]["shape"], json::array({count}));
-    return answer.body.substr(answer.body.find("\"data\":") + 7, answer.body.find_last_of(']') - 1 - answer.body.find("\"data\":") - 7);
+    return answer.body.substr(answer.body.find("\"data\":") + 7,
+                              answer.body.find_last_of(']') - 1 - answer.body.find("\"data\":") - 7);
   }
   std::string numbers_error(const std::string& request, const std::map<std::string, std::string>& headers = {}) {
     const auto answer = post(kPath, request, headers);
@@ -51,7 +52,8 @@ TEST_F(Infer, AnAnswerIsWhatTheProtocolSays) {
   const auto answer =
       post(kPath, R"({"id":"é7","inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[[1,2.5,-3,4e2]]}]})");
   ASSERT_EQ(answer.status, 200) << answer.body;
-  EXPECT_EQ(json::parse(answer.body), json::parse(R"({"model_name":"sample","model_version":"1.0.0","id":"é7","outputs":[
+  EXPECT_EQ(json::parse(answer.body),
+            json::parse(R"({"model_name":"sample","model_version":"1.0.0","id":"é7","outputs":[
       {"name":"y","datatype":"FP32","shape":[1,4],"data":[1,2.5,-3,400]}]})"));
   EXPECT_TRUE(answer.headers.empty());
 }
@@ -67,26 +69,44 @@ TEST_F(Infer, EveryType) {
   EXPECT_EQ(through("UINT32", 2, "[0,4294967295]"), "[0,4294967295]");
   EXPECT_EQ(through("INT32", 2, "[-2147483648,2147483647]"), "[-2147483648,2147483647]");
   EXPECT_EQ(through("UINT64", 2, "[0,18446744073709551615]"), "[0,18446744073709551615]");
-  EXPECT_EQ(through("INT64", 2, "[-9223372036854775808,9223372036854775807]"), "[-9223372036854775808,9223372036854775807]");
+  EXPECT_EQ(through("INT64", 2, "[-9223372036854775808,9223372036854775807]"),
+            "[-9223372036854775808,9223372036854775807]");
   EXPECT_EQ(through("BOOL", 4, "[true,false,1,0]"), "[true,false,true,false]");
 }
 
 TEST_F(Infer, ValuesThatDoNotFitTheirType) {
-  for (const auto& [type, value] : std::vector<std::pair<const char*, const char*>>{
-           {"UINT8", "256"}, {"UINT8", "-1"}, {"UINT8", "1.5"}, {"INT8", "128"}, {"INT8", "-129"}, {"UINT16", "65536"},
-           {"INT16", "-32769"}, {"UINT32", "4294967296"}, {"INT32", "2147483648"}, {"UINT64", "-1"},
-           {"UINT64", "18446744073709551616"}, {"INT64", "9223372036854775808"}, {"INT64", "\"1\""}, {"BOOL", "2"},
-           {"BOOL", "-1"}, {"BOOL", "\"true\""}, {"FP32", "true"}, {"FP32", "null"}, {"FP64", "\"1\""}, {"FP16", "true"},
-           {"FP16", "{}"}}) {
-    EXPECT_THAT(through(type, 2, std::string("[") + "0," + value + "]"),
-                HasSubstr("expected 2 " + std::string(type) + " values in 'data', got 1 and then one that does not fit"))
+  for (const auto& [type, value] : std::vector<std::pair<const char*, const char*>>{{"UINT8", "256"},
+                                                                                    {"UINT8", "-1"},
+                                                                                    {"UINT8", "1.5"},
+                                                                                    {"INT8", "128"},
+                                                                                    {"INT8", "-129"},
+                                                                                    {"UINT16", "65536"},
+                                                                                    {"INT16", "-32769"},
+                                                                                    {"UINT32", "4294967296"},
+                                                                                    {"INT32", "2147483648"},
+                                                                                    {"UINT64", "-1"},
+                                                                                    {"UINT64", "18446744073709551616"},
+                                                                                    {"INT64", "9223372036854775808"},
+                                                                                    {"INT64", "\"1\""},
+                                                                                    {"BOOL", "2"},
+                                                                                    {"BOOL", "-1"},
+                                                                                    {"BOOL", "\"true\""},
+                                                                                    {"FP32", "true"},
+                                                                                    {"FP32", "null"},
+                                                                                    {"FP64", "\"1\""},
+                                                                                    {"FP16", "true"},
+                                                                                    {"FP16", "{}"}}) {
+    EXPECT_THAT(
+        through(type, 2, std::string("[") + "0," + value + "]"),
+        HasSubstr("expected 2 " + std::string(type) + " values in 'data', got 1 and then one that does not fit"))
         << type << " " << value;
   }
   EXPECT_THAT(through("FP64", 1, "[1e999]"), HasSubstr("not valid JSON"));
 }
 
 TEST_F(Infer, WrongNumbersOfValues) {
-  EXPECT_THAT(through("FP32", 3, "[1,2]"), HasSubstr("400 input 'x': expected 3 FP32 values in 'data', got 2; for example"));
+  EXPECT_THAT(through("FP32", 3, "[1,2]"),
+              HasSubstr("400 input 'x': expected 3 FP32 values in 'data', got 2; for example"));
   EXPECT_THAT(through("FP32", 3, "[1,2,3,4]"), HasSubstr("got 3 and then one that does not fit (too many"));
   EXPECT_THAT(through("BOOL", 1, "[true,true]"), HasSubstr("got 1 and then"));
   EXPECT_THAT(through("FP16", 1, "[1,1]"), HasSubstr("got 1 and then"));
@@ -96,7 +116,8 @@ TEST_F(Infer, WrongNumbersOfValues) {
 
 TEST_F(Infer, NumbersThatJsonDoesNotKnowBecomeNull) {
   serve({identity("FP32", "[3]")});
-  std::string request = R"({"inputs":[{"name":"x","datatype":"FP32","shape":[3],"parameters":{"binary_data_size":12}}]})";
+  std::string request =
+      R"({"inputs":[{"name":"x","datatype":"FP32","shape":[3],"parameters":{"binary_data_size":12}}]})";
   const auto length = std::to_string(request.size());
   request += text(bytes_of<float>({std::nanf(""), std::numeric_limits<float>::infinity(), 1}));
   const auto answer = post(kPath, request, {{"Inference-Header-Content-Length", length}});
@@ -128,8 +149,10 @@ TEST_F(Infer, BinaryForAllOutputsAndBackForOne) {
   const std::string all = R"("parameters":{"binary_data_output":true})";
   EXPECT_EQ(post(kPath, "{" + in + "," + all + "}").content_type, "application/octet-stream");
   EXPECT_EQ(post(kPath, "{" + in + "," + all + R"(,"outputs":[]})").content_type, "application/octet-stream");
-  EXPECT_EQ(post(kPath, "{" + in + "," + all + R"(,"outputs":[{"name":"y"}]})").content_type, "application/octet-stream");
-  EXPECT_EQ(post(kPath, "{" + in + "," + all + R"(,"outputs":[{"name":"y","parameters":{"binary_data":false}}]})").content_type,
+  EXPECT_EQ(post(kPath, "{" + in + "," + all + R"(,"outputs":[{"name":"y"}]})").content_type,
+            "application/octet-stream");
+  EXPECT_EQ(post(kPath, "{" + in + "," + all + R"(,"outputs":[{"name":"y","parameters":{"binary_data":false}}]})")
+                .content_type,
             "application/json");
   EXPECT_EQ(post(kPath, "{" + in + R"(,"parameters":{"binary_data_output":1}})").content_type, "application/json");
 }
@@ -154,7 +177,8 @@ TEST_F(Infer, LengthsThatAreWrong) {
   serve({processing::test::numbers()});
   for (const char* length : {"-1", "x", "5x", "99999", "18446744073709551616", " 5"}) {
     EXPECT_THAT(numbers_error("{}", {{"Inference-Header-Content-Length", length}}),
-                HasSubstr("expected 'Inference-Header-Content-Length' from 0 to the body's 2 bytes, got '" + std::string(length)))
+                HasSubstr("expected 'Inference-Header-Content-Length' from 0 to the body's 2 bytes, got '" +
+                          std::string(length)))
         << length;
   }
   const auto binary = [&](const std::string& size, const std::string& rest) {
@@ -180,7 +204,8 @@ TEST_F(Infer, RequestsThatAreNoRequests) {
   EXPECT_THAT(numbers_error(R"({"inputs":[]})"), HasSubstr("got 0"));
   EXPECT_THAT(numbers_error(R"({"inputs":[1]})"), HasSubstr("expected each of 'inputs' to be an object"));
   EXPECT_THAT(numbers_error(std::string(17, '[')), HasSubstr("nests deeper than a tensor can"));
-  EXPECT_THAT(numbers_error(R"({"inputs":[{"name":"[[[[[[[[[[[[[[[[[[\"[[","datatype":"FP32"}]})"), HasSubstr("expected inputs called 'x'"));
+  EXPECT_THAT(numbers_error(R"({"inputs":[{"name":"[[[[[[[[[[[[[[[[[[\"[[","datatype":"FP32"}]})"),
+              HasSubstr("expected inputs called 'x'"));
 }
 
 TEST_F(Infer, InputsThatAreWrong) {
@@ -206,13 +231,16 @@ TEST_F(Infer, InputsThatAreWrong) {
 
 TEST_F(Infer, TheSameInputTwice) {
   FakePackage package = processing::test::numbers();
-  package.inputs = R"([{"name": "a", "datatype": "INT8", "shape": [1]}, {"name": "b", "datatype": "INT8", "shape": [1]}])";
-  package.outputs = R"([{"name": "c", "datatype": "INT8", "shape": [1]}, {"name": "d", "datatype": "INT8", "shape": [1]}])";
+  package.inputs =
+      R"([{"name": "a", "datatype": "INT8", "shape": [1]}, {"name": "b", "datatype": "INT8", "shape": [1]}])";
+  package.outputs =
+      R"([{"name": "c", "datatype": "INT8", "shape": [1]}, {"name": "d", "datatype": "INT8", "shape": [1]}])";
   package.model = "input a INT8 [1]\ninput b INT8 [1]\noutput c INT8 [1]\noutput d INT8 [1]\nfunction identity\n";
   serve({package});
   const auto request = [](const char* first, const char* second, const std::string& outputs = "") {
     const auto tensor = [](const char* name, int value) {
-      return R"({"name":")" + std::string(name) + R"(","datatype":"INT8","shape":[1],"data":[)" + std::to_string(value) + "]}";
+      return R"({"name":")" + std::string(name) + R"(","datatype":"INT8","shape":[1],"data":[)" +
+             std::to_string(value) + "]}";
     };
     return R"({"inputs":[)" + tensor(first, 1) + "," + tensor(second, 2) + "]" + outputs + "}";
   };

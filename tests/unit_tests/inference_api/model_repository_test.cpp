@@ -38,8 +38,8 @@ TEST_F(Repository, RequestsGoOnWhileModelsAreReplaced) {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 50; ++i) {
-        const auto answer = post(
-            "/v2/models/sample/infer", R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[1,2,3,4]}]})");
+        const auto answer = post("/v2/models/sample/infer",
+                                 R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[1,2,3,4]}]})");
         if (answer.status == 200) ++right;
       }
     });

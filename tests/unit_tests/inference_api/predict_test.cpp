@@ -57,8 +57,10 @@ TEST_F(Predict, AMaskIsAPictureOfClassNumbers) {
 }
 
 TEST_F(Predict, AnOverlayIsThePictureWithWhatWasFound) {
-  for (const auto& [model, accept] : std::vector<std::pair<const char*, const char*>>{
-           {"segmenter", "image/png;view=overlay"}, {"classifier", "image/png"}, {"classifier", "image/png;view=overlay"}}) {
+  for (const auto& [model, accept] :
+       std::vector<std::pair<const char*, const char*>>{{"segmenter", "image/png;view=overlay"},
+                                                        {"classifier", "image/png"},
+                                                        {"classifier", "image/png;view=overlay"}}) {
     const auto answer = predict(model, accept, 40, 20);
     ASSERT_EQ(answer.status, 200) << answer.body;
     EXPECT_EQ(decoded(answer, processing::PixelFormat::rgb).width(), 40);

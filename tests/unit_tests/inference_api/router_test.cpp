@@ -76,9 +76,9 @@ TEST_F(Routes, AMeasuredChoiceIsShown) {
 
 TEST_F(Routes, PathsThatAreNot) {
   serve({processing::test::numbers()});
-  for (const char* path : {"/", "/v3", "/v2/", "/v2/models", "/v2/models/", "/v2/models//ready", "/v2/models/sample/start",
-                           "/v2/models/sample/versions", "/v2/models/sample/ready/now", "/v2/models/%", "/v2/models/%00",
-                           "/v2/models/sample/versions/1.0.0/infer/x", ""}) {
+  for (const char* path : {"/", "/v3", "/v2/", "/v2/models", "/v2/models/", "/v2/models//ready",
+                           "/v2/models/sample/start", "/v2/models/sample/versions", "/v2/models/sample/ready/now",
+                           "/v2/models/%", "/v2/models/%00", "/v2/models/sample/versions/1.0.0/infer/x", ""}) {
     const auto answer = get(path);
     EXPECT_EQ(answer.status, 404) << path;
     EXPECT_THAT(error(answer), HasSubstr("VRG-API-005")) << path;
@@ -87,11 +87,15 @@ TEST_F(Routes, PathsThatAreNot) {
 
 TEST_F(Routes, Methods) {
   serve({processing::test::numbers()});
-  for (const auto& [method, path, allowed] : std::vector<std::tuple<const char*, const char*, const char*>>{
-           {"POST", "/v2", "GET"}, {"DELETE", "/v2/health/live", "GET"}, {"POST", "/metrics", "GET"},
-           {"POST", "/v2/models/sample", "GET"}, {"DELETE", "/v2/models/sample", "GET"},
-           {"PUT", "/v2/models/sample/ready", "GET"}, {"GET", "/v2/models/sample/infer", "POST"},
-           {"PUT", "/v2/models/sample/predict", "POST"}}) {
+  for (const auto& [method, path, allowed] :
+       std::vector<std::tuple<const char*, const char*, const char*>>{{"POST", "/v2", "GET"},
+                                                                      {"DELETE", "/v2/health/live", "GET"},
+                                                                      {"POST", "/metrics", "GET"},
+                                                                      {"POST", "/v2/models/sample", "GET"},
+                                                                      {"DELETE", "/v2/models/sample", "GET"},
+                                                                      {"PUT", "/v2/models/sample/ready", "GET"},
+                                                                      {"GET", "/v2/models/sample/infer", "POST"},
+                                                                      {"PUT", "/v2/models/sample/predict", "POST"}}) {
     const auto answer = ask(method, path);
     EXPECT_EQ(answer.status, 405) << method << path;
     ASSERT_EQ(answer.headers.size(), 1U);
@@ -104,12 +108,16 @@ TEST_F(Routes, Methods) {
 TEST_F(Routes, Metrics) {
   serve({processing::test::numbers()});
   EXPECT_EQ(post("/v2/models/sample/infer", "{}").status, 400);
-  EXPECT_EQ(post("/v2/models/sample/infer", R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[1,2,3,4]}]})").status,
-            200);
+  EXPECT_EQ(
+      post("/v2/models/sample/infer", R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[1,2,3,4]}]})")
+          .status,
+      200);
   const auto answer = get("/metrics");
   EXPECT_EQ(answer.content_type, "text/plain; version=0.0.4; charset=utf-8");
-  EXPECT_THAT(answer.body, HasSubstr("verge_requests_total{code=\"ok\",engine=\"fake\",model=\"sample\",version=\"1.0.0\"} 1"));
-  EXPECT_THAT(answer.body, HasSubstr("verge_requests_total{code=\"refused\",engine=\"fake\",model=\"sample\",version=\"1.0.0\"} 1"));
+  EXPECT_THAT(answer.body,
+              HasSubstr("verge_requests_total{code=\"ok\",engine=\"fake\",model=\"sample\",version=\"1.0.0\"} 1"));
+  EXPECT_THAT(answer.body,
+              HasSubstr("verge_requests_total{code=\"refused\",engine=\"fake\",model=\"sample\",version=\"1.0.0\"} 1"));
 }
 
 }  // namespace

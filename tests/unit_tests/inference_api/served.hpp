@@ -59,9 +59,7 @@ class Served : public processing::test::WithFakeEngine {
     const auto body = json::parse(response.body, nullptr, false);
     return body.is_object() && body.contains("error") ? body["error"].get<std::string>() : "(no error)";
   }
-  static std::string text(const Bytes& bytes) {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  }
+  static std::string text(const Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
   telemetry::Metrics metrics_;
   ModelRepository repository_;

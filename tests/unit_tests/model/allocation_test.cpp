@@ -1,4 +1,5 @@
-// From a JPEG's bytes to its classes: in steady state nothing is allocated, with an engine that allocates nothing itself.
+// From a JPEG's bytes to its classes: in steady state nothing is allocated, with an engine that allocates nothing
+// itself.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -42,8 +43,12 @@ void* realloc(void* memory, std::size_t size_bytes) {
   if (void* memory = std::malloc(size_bytes)) return memory;
   throw std::bad_alloc();
 }
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
 #endif
 
 namespace verge::processing {
@@ -65,7 +70,8 @@ test::Bytes jpeg(int width, int height, int shade) {
   jpeg_start_compress(&writer, TRUE);
   std::vector<unsigned char> row(static_cast<std::size_t>(width) * 3);
   for (int y = 0; y < height; ++y) {
-    for (std::size_t i = 0; i < row.size(); ++i) row[i] = static_cast<unsigned char>((y + shade) * 3 + static_cast<int>(i));
+    for (std::size_t i = 0; i < row.size(); ++i)
+      row[i] = static_cast<unsigned char>((y + shade) * 3 + static_cast<int>(i));
     JSAMPROW rows = row.data();
     jpeg_write_scanlines(&writer, &rows, 1);
   }

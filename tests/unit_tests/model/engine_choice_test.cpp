@@ -150,7 +150,8 @@ TEST_F(RememberedChoices, AnotherEngineIsAnotherMeasurement) {
 TEST_F(RememberedChoices, ADamagedRecordIsMeasuredAgain) {
   const auto package = open(automatic());
   ASSERT_TRUE(choose(package, options()));
-  for (const std::string_view damage : {"", "{", "{}", R"({"version": 1, "key": "x", "engine": "fake", "trials": []})"}) {
+  for (const std::string_view damage :
+       {"", "{", "{}", R"({"version": 1, "key": "x", "engine": "fake", "trials": []})"}) {
     ASSERT_TRUE(write_file(record(package), damage));
     const auto again = choose(package, options());
     ASSERT_TRUE(again) << again.error().text();

@@ -90,7 +90,8 @@ inline FakePackage classifier() {
   package.inputs = R"([{"name": "picture", "datatype": "UINT8", "shape": [1, 16, 16, 3]}])";
   package.outputs = R"([{"name": "scores", "datatype": "UINT8", "shape": [1, 4],
                          "quantisation": {"scale": 0.00392156862745098, "zero_point": 0}}])";
-  package.model = "input picture UINT8 [1,16,16,3]\noutput scores UINT8 [1,4] 0.00392156862745098 0\nfunction identity\n";
+  package.model =
+      "input picture UINT8 [1,16,16,3]\noutput scores UINT8 [1,4] 0.00392156862745098 0\nfunction identity\n";
   package.preprocessing = "version: 1\nsample: image\nsteps:\n  - resize: { width: 16, height: 16 }\n";
   package.postprocessing = "version: 1\nlabels: labels.txt\nsteps:\n  - top_k: { k: 3 }\n";
   package.labels = "cat\ndog\nbird\nfish\n";
@@ -104,7 +105,8 @@ inline FakePackage segmenter() {
   package.task = "segmentation";
   package.outputs = R"([{"name": "map", "datatype": "UINT8", "shape": [1, 16, 16, 1],
                          "quantisation": {"scale": 0.00392156862745098, "zero_point": 0}}])";
-  package.model = "input picture UINT8 [1,16,16,3]\noutput map UINT8 [1,16,16,1] 0.00392156862745098 0\nfunction identity\n";
+  package.model =
+      "input picture UINT8 [1,16,16,3]\noutput map UINT8 [1,16,16,1] 0.00392156862745098 0\nfunction identity\n";
   package.postprocessing = "version: 1\nlabels: labels.txt\nsteps:\n  - segmentation: { method: threshold }\n";
   package.labels = "background\nthing\n";
   return package;

@@ -33,7 +33,8 @@ class GoldenReplay : public test::WithFakeEngine {
   }
   std::string boxes(const std::string& expected, const std::vector<float>& scores = {0.9F, 0.8F}) {
     FakePackage package = test::detector();
-    package.golden = R"([{"name": "s", "tensors": ["p.bin", "b.bin", "c.bin", "s.bin", "n.bin"], "boxes": )" + expected + "}]";
+    package.golden =
+        R"([{"name": "s", "tensors": ["p.bin", "b.bin", "c.bin", "s.bin", "n.bin"], "boxes": )" + expected + "}]";
     package.golden_files["p.bin"] = test::Bytes(768);
     package.golden_files["b.bin"] = bytes_of<float>({0, 0, 0.5F, 1, 0.5F, 0.5F, 1, 1});
     package.golden_files["c.bin"] = bytes_of<float>({1, 2});
@@ -85,8 +86,10 @@ TEST_F(GoldenReplay, Boxes) {
   EXPECT_EQ(boxes("[" + dog + "]"), "got a 'bird' (0.800) at [8, 8, 16, 16] that is not expected");
   EXPECT_EQ(boxes("[" + dog + "," + bird + "," + bird + "]"),
             "expected a 'bird' (0.800) at [8, 8, 16, 16], got no such box among 2");
-  EXPECT_THAT(boxes(R"([{"label": "cat", "score": 0.9, "box": [0, 0, 16, 8]}])"), HasSubstr("expected a 'cat' (0.900)"));
-  EXPECT_THAT(boxes(R"([{"label": "dog", "score": 0.6, "box": [0, 0, 16, 8]}])"), HasSubstr("expected a 'dog' (0.600)"));
+  EXPECT_THAT(boxes(R"([{"label": "cat", "score": 0.9, "box": [0, 0, 16, 8]}])"),
+              HasSubstr("expected a 'cat' (0.900)"));
+  EXPECT_THAT(boxes(R"([{"label": "dog", "score": 0.6, "box": [0, 0, 16, 8]}])"),
+              HasSubstr("expected a 'dog' (0.600)"));
   EXPECT_THAT(boxes(R"([{"label": "dog", "score": 0.9, "box": [0, 8, 16, 16]}])"), HasSubstr("expected a 'dog'"));
   EXPECT_THAT(boxes(R"([{"label": "dog", "score": 0.9, "box": [0, 0, 8, 8]}])"), HasSubstr("at [0, 0, 8, 8]"));
 }

@@ -18,8 +18,10 @@ class Loading : public test::WithFakeEngine {};
 
 FakePackage two_in_two_out() {
   FakePackage package;
-  package.inputs = R"([{"name": "a", "datatype": "FP32", "shape": [2]}, {"name": "b", "datatype": "INT32", "shape": [2]}])";
-  package.outputs = R"([{"name": "c", "datatype": "FP32", "shape": [2]}, {"name": "d", "datatype": "INT32", "shape": [2]}])";
+  package.inputs =
+      R"([{"name": "a", "datatype": "FP32", "shape": [2]}, {"name": "b", "datatype": "INT32", "shape": [2]}])";
+  package.outputs =
+      R"([{"name": "c", "datatype": "FP32", "shape": [2]}, {"name": "d", "datatype": "INT32", "shape": [2]}])";
   package.model = "input a FP32 [2]\ninput b INT32 [2]\noutput c FP32 [2]\noutput d INT32 [2]\nfunction identity\n";
   return package;
 }
@@ -70,8 +72,8 @@ TEST_F(Loading, TheModelsOwnQuantisationWins) {
 TEST_F(Loading, MetadataThatDoesNotFitIsRefused) {
   FakePackage package = two_in_two_out();
   package.model = "input a FP32 [2]\noutput c FP32 [2]\noutput d INT32 [2]\nfunction identity\n";
-  EXPECT_THAT(failure(load(package)), AllOf(StartsWith("model 'sample': "), HasSubstr("declares 2 inputs, the model has 1"),
-                                            HasSubstr("VRG-MDL-002")));
+  EXPECT_THAT(failure(load(package)), AllOf(StartsWith("model 'sample': "),
+                                            HasSubstr("declares 2 inputs, the model has 1"), HasSubstr("VRG-MDL-002")));
   package.model = "input a FP32 [2]\ninput b INT32 [2]\noutput c FP32 [2]\nfunction identity\n";
   EXPECT_THAT(failure(load(package)), HasSubstr("declares 2 outputs, the model has 1"));
   package.model = "input a FP32 [2]\ninput b INT64 [2]\noutput c FP32 [2]\noutput d INT32 [2]\nfunction identity\n";
@@ -84,7 +86,8 @@ TEST_F(Loading, MetadataThatDoesNotFitIsRefused) {
 
 TEST_F(Loading, TheSameNameTwiceIsNotMatchedTwice) {
   FakePackage package = two_in_two_out();
-  package.inputs = R"([{"name": "a", "datatype": "FP32", "shape": [2]}, {"name": "a", "datatype": "FP32", "shape": [2]}])";
+  package.inputs =
+      R"([{"name": "a", "datatype": "FP32", "shape": [2]}, {"name": "a", "datatype": "FP32", "shape": [2]}])";
   EXPECT_THAT(failure(load(package)), HasSubstr("VRG-MDL-002"));
 }
 

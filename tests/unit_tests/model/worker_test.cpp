@@ -91,7 +91,8 @@ TEST_F(Workers, InputsTakeAShapeThatFits) {
 TEST_F(Workers, ABatchLeavesNothingBehind) {
   FakePackage package = test::classifier();
   package.inputs = R"([{"name": "picture", "datatype": "UINT8", "shape": [-1, 16, 16, 3]}])";
-  package.model = "input picture UINT8 [-1,16,16,3]\noutput scores UINT8 [1,4] 0.00392156862745098 0\nfunction identity\n";
+  package.model =
+      "input picture UINT8 [-1,16,16,3]\noutput scores UINT8 [1,4] 0.00392156862745098 0\nfunction identity\n";
   Worker one = worker(package);
   const std::vector<std::int64_t> five{5, 16, 16, 3};
   ASSERT_TRUE(one.input(0, five));
@@ -160,8 +161,10 @@ TEST_F(Workers, MasksAndBoxesComeInTheModelsPixelsForTensors) {
 TEST_F(Workers, ChannelsFirst) {
   FakePackage package = test::segmenter();
   package.inputs = R"([{"name": "picture", "datatype": "UINT8", "shape": [1, 3, 16, 16]}])";
-  package.model = "input picture UINT8 [1,3,16,16]\noutput map UINT8 [1,16,16,1] 0.00392156862745098 0\nfunction identity\n";
-  package.preprocessing = "version: 1\nsample: image\nsteps:\n  - resize: { width: 16, height: 16 }\n  - layout: nchw\n";
+  package.model =
+      "input picture UINT8 [1,3,16,16]\noutput map UINT8 [1,16,16,1] 0.00392156862745098 0\nfunction identity\n";
+  package.preprocessing =
+      "version: 1\nsample: image\nsteps:\n  - resize: { width: 16, height: 16 }\n  - layout: nchw\n";
   Worker one = worker(package);
   const auto mask = one.predict_tensors(std::vector<test::Bytes>{test::Bytes(768, std::byte{255})});
   ASSERT_TRUE(mask) << mask.error().text();

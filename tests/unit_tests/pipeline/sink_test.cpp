@@ -1,9 +1,9 @@
 // Predictions as lines of JSON: whole ones, or none.
 #include "verge/pipeline/sink.hpp"
 
-#include <fstream>
 #include <sys/resource.h>
 #include <csignal>
+#include <fstream>
 
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>

@@ -11,7 +11,9 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-DeviceInfo device() { return {"box", "Debian \"12\"", "6.1", "x86_64", "A processor", 4, 1U << 30U}; }
+DeviceInfo device() {
+  return {"box", "Debian \"12\"", "6.1", "x86_64", "A processor", 4, 1U << 30U};
+}
 
 TEST(Metrics, TheTextSaysWhoItIs) {
   Metrics metrics(device(), "1.2.3");
@@ -45,7 +47,8 @@ TEST(Metrics, RequestsByResult) {
   model->count_request("refused");
   const auto text = metrics.text();
   EXPECT_THAT(text, HasSubstr("verge_requests_total{code=\"ok\",engine=\"fake\",model=\"m\",version=\"1.0.0\"} 2"));
-  EXPECT_THAT(text, HasSubstr("verge_requests_total{code=\"refused\",engine=\"fake\",model=\"m\",version=\"1.0.0\"} 1"));
+  EXPECT_THAT(text,
+              HasSubstr("verge_requests_total{code=\"refused\",engine=\"fake\",model=\"m\",version=\"1.0.0\"} 1"));
 }
 
 TEST(Metrics, PipelinesByResult) {

@@ -126,7 +126,7 @@ class Session final : public Compiled {
     std::map<std::size_t, ov::PartialShape> shapes;
     for (std::size_t i = 0; i < description_.inputs.size(); ++i) shapes[i] = shape_from(description_.initial_shapes[i]);
     try {
-      const std::shared_ptr<ov::Model> model = description_.model->clone();
+      std::shared_ptr<ov::Model> model = description_.model->clone();
       model->reshape(shapes);
       return model;
     } catch (const ov::Exception&) {

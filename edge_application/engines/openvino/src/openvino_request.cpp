@@ -22,7 +22,7 @@ Request::~Request() {
 void Request::use(ov::CompiledModel& model) {
   request_ = model.create_infer_request();
   // Set once: a callback that is made for every run would be memory allocated for every run.
-  request_.set_callback([this](std::exception_ptr exception) {
+  request_.set_callback([this](const std::exception_ptr& exception) {
     if (exception == nullptr) return async_.end(VERGE_ENGINE_OK, {});
     try {
       std::rethrow_exception(exception);

@@ -1,5 +1,6 @@
 #include <poll.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
 #include <array>
@@ -7,7 +8,8 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
-#include <set>
+#include <map>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -62,6 +64,21 @@ class FolderWatch {
   int fd_;
 };
 
+/// What tells one content of a file from another without reading it.
+struct Stamp {
+  std::uint64_t inode = 0;
+  std::int64_t size_bytes = 0;
+  std::int64_t changed_s = 0;
+  std::int64_t changed_ns = 0;
+  bool operator==(const Stamp&) const = default;
+};
+
+std::optional<Stamp> stamp_of(const std::filesystem::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+  return Stamp{status.st_ino, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+}
+
 class FolderSource final : public Source {
  public:
   FolderSource(std::filesystem::path folder, bool watch) : folder_(std::move(folder)) {
@@ -74,7 +91,7 @@ class FolderSource final : public Source {
     while (waiting_.empty()) {
       if (watch_ == nullptr || stop.stop_requested()) return false;
       bool lost = false;
-      for (auto& name : watch_->wait(lost)) add(std::move(name), true);
+      for (auto& name : watch_->wait(lost)) add(std::move(name));
       if (lost) list();
     }
     if (stop.stop_requested()) return false;
@@ -82,15 +99,24 @@ class FolderSource final : public Source {
     waiting_.pop_front();
     sample.index = index_++;
     sample.frame = {};
+    if (watch_ != nullptr) remember(sample.name);
     VERGE_ASSIGN(sample.encoded, read_file(folder_ / sample.name, kPictureLimitBytes));
     return true;
   }
 
  private:
-  void add(std::string name, bool again) {
-    if (!is_picture(name)) return;
-    if (!seen_.insert(name).second && !again) return;
-    if (std::ranges::find(waiting_, name) == waiting_.end()) waiting_.push_back(std::move(name));
+  void add(std::string name) {
+    if (!is_picture(name) || std::ranges::find(waiting_, name) != waiting_.end()) return;
+    // One content may cause several events: found by listing and by the watch, or renamed before it was closed.
+    const auto given = given_.find(name);
+    if (given != given_.end() && stamp_of(folder_ / name) == given->second) return;
+    waiting_.push_back(std::move(name));
+  }
+  void remember(const std::string& name) {
+    if (const auto stamp = stamp_of(folder_ / name)) given_.insert_or_assign(name, *stamp);
+    if (given_.size() <= most_given_) return;
+    std::erase_if(given_, [this](const auto& entry) { return !stamp_of(folder_ / entry.first); });
+    most_given_ = std::max(kMostGiven, 2 * given_.size());
   }
   void list() {
     std::vector<std::string> names;
@@ -99,13 +125,15 @@ class FolderSource final : public Source {
       if (entry.is_regular_file(failed)) names.push_back(entry.path().filename().string());
     }
     std::ranges::sort(names);
-    for (auto& name : names) add(std::move(name), false);
+    for (auto& name : names) add(std::move(name));
   }
 
+  static constexpr std::size_t kMostGiven = 65536;  // Then those that have gone are forgotten.
   std::filesystem::path folder_;
   std::unique_ptr<FolderWatch> watch_;
   std::deque<std::string> waiting_;
-  std::set<std::string> seen_;
+  std::map<std::string, Stamp> given_;
+  std::size_t most_given_ = kMostGiven;
   std::int64_t index_ = 0;
 };
 
