@@ -1,45 +1,11 @@
 // Request::run() allocates nothing on our side: measured with the engine that has no library of its own.
-#include <atomic>
-#include <cstdlib>
 #include <fstream>
-#include <new>
 
 #include <gtest/gtest.h>
 
 #include "verge/base/file.hpp"
 #include "verge/processing/engine.hpp"
-
-namespace {
-
-std::atomic<long> allocations{0};
-
-void* counted(std::size_t size) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  void* memory = std::malloc(size == 0 ? 1 : size);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  return counted(size);
-}
-void* operator new[](std::size_t size) {
-  return counted(size);
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
+#include "verge/test_support/allocation_counter.hpp"
 
 namespace verge::processing {
 namespace {
@@ -57,16 +23,16 @@ TEST(Allocations, NoneInARun) {
   auto request = (*session)->create_request();
   ASSERT_TRUE(request);
   ASSERT_TRUE(request->run());
-  const long before = allocations.load();
+  const test::AllocationCounter counter;
   bool ok = true;
   for (int i = 0; i < 100; ++i) {
     request->input(0).as<float>()[0] = static_cast<float>(i);
     ok = ok && request->run().has_value();
     ok = ok && request->output(1).as<float>()[0] == static_cast<float>(i);
   }
-  const long after = allocations.load();
+  const long allocations = counter.count();
   EXPECT_TRUE(ok);
-  EXPECT_EQ(after - before, 0);
+  EXPECT_EQ(allocations, 0);
 }
 
 }  // namespace

@@ -1,55 +1,12 @@
 // From a JPEG's bytes to its classes: in steady state nothing is allocated, with an engine that allocates nothing
 // itself.
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
-#include <new>
 
 #include <jpeglib.h>
 
 #include "fake_package.hpp"
-
-namespace {
-std::atomic<bool> counting{false};
-std::atomic<int> allocations{0};
-void count() {
-  if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
-}
-}  // namespace
-
-#if !defined(VERGE_SANITIZED)
-// libjpeg knows no operator new: malloc itself is counted.
-extern "C" {
-void* __libc_malloc(std::size_t);               // NOLINT: glibc's own names.
-void* __libc_calloc(std::size_t, std::size_t);  // NOLINT
-void* __libc_realloc(void*, std::size_t);       // NOLINT
-void* malloc(std::size_t size_bytes) {
-  count();
-  return __libc_malloc(size_bytes);
-}
-void* calloc(std::size_t number, std::size_t size_bytes) {
-  count();
-  return __libc_calloc(number, size_bytes);
-}
-void* realloc(void* memory, std::size_t size_bytes) {
-  count();
-  return __libc_realloc(memory, size_bytes);
-}
-}
-#else
-// Not inlined: GCC would see new and free() side by side and warn.
-[[gnu::noinline]] void* operator new(std::size_t size_bytes) {
-  count();
-  if (void* memory = std::malloc(size_bytes)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-#endif
+#include "verge/test_support/allocation_counter.hpp"
 
 namespace verge::processing {
 namespace {
@@ -94,12 +51,12 @@ TEST_F(Allocations, NoneForAFrame) {
     ASSERT_TRUE(one.predict_encoded(second));
   }
   bool good = true;
-  counting = true;
+  const verge::test::AllocationCounter counter;
   for (int i = 0; i < 50; ++i) {
     const auto predicted = one.predict_encoded(i % 2 == 0 ? first : second);
     good = good && predicted.has_value() && (*predicted)->classes.size() == 3;
   }
-  counting = false;
+  const long allocations = counter.count();
   EXPECT_TRUE(good);
   EXPECT_EQ(allocations, 0);
 }

@@ -1,8 +1,5 @@
 // From the bytes of a picture to the prediction, nothing is allocated once a size has been seen.
-#include <atomic>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 
 #include <gtest/gtest.h>
 
@@ -11,49 +8,8 @@
 #include "verge/processing/postprocessor.hpp"
 #include "verge/processing/preprocessor.hpp"
 #include "verge/processing/rendering.hpp"
+#include "verge/test_support/allocation_counter.hpp"
 #include "verge/test_support/test_data.hpp"
-
-namespace {
-std::atomic<bool> counting{false};
-std::atomic<int> allocations{0};
-void count() {
-  if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
-}
-}  // namespace
-
-#if !defined(VERGE_SANITIZED)
-// libjpeg and libpng know no operator new: malloc itself is counted.
-extern "C" {
-void* __libc_malloc(std::size_t);               // NOLINT: glibc's own names.
-void* __libc_calloc(std::size_t, std::size_t);  // NOLINT
-void* __libc_realloc(void*, std::size_t);       // NOLINT
-void* malloc(std::size_t size_bytes) {
-  count();
-  return __libc_malloc(size_bytes);
-}
-void* calloc(std::size_t number, std::size_t size_bytes) {
-  count();
-  return __libc_calloc(number, size_bytes);
-}
-void* realloc(void* memory, std::size_t size_bytes) {
-  count();
-  return __libc_realloc(memory, size_bytes);
-}
-}
-#else
-// Not inlined: GCC would see new and free() side by side and warn.
-[[gnu::noinline]] void* operator new(std::size_t size_bytes) {
-  count();
-  if (void* memory = std::malloc(size_bytes)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-#endif
 
 namespace verge::processing {
 namespace {
@@ -154,10 +110,9 @@ void expect_no_allocation(const Model& model, std::span<const std::byte> picture
     return true;
   };
   ASSERT_TRUE(frame() && frame()) << model.name;
-  allocations = 0;
-  counting = true;
+  const test::AllocationCounter counter;
   const bool fine = frame() && frame();
-  counting = false;
+  const long allocations = counter.count();
   EXPECT_TRUE(fine);
   EXPECT_EQ(allocations, 0) << model.name;
 }
@@ -179,10 +134,9 @@ TEST(Allocation, NoneForJpegsAndPngs) {
 }
 
 TEST(Allocation, TheCounterCounts) {
-  allocations = 0;
-  counting = true;
+  const test::AllocationCounter counter;
   std::vector<int> grown(100);
-  counting = false;
+  const long allocations = counter.count();
   EXPECT_GE(allocations, 1);
   EXPECT_EQ(grown.size(), 100U);
 }
