@@ -20,7 +20,7 @@ std::filesystem::path part_path() {
   if (const char* set = std::getenv("VERGE_PART_PATH"); set != nullptr) return std::filesystem::path(set) / kName;
   std::error_code failed;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
-  auto installed = program.parent_path().parent_path() / "lib" / "verge" / "parts" / kName;
+  auto installed = program.parent_path().parent_path() / VERGE_LIBRARY_FOLDER / "verge" / "parts" / kName;
   if (std::filesystem::exists(installed, failed)) return installed;
   return std::filesystem::path(VERGE_BUILD_PARTS_FOLDER) / kName;
 }
