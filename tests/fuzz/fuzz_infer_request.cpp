@@ -1,5 +1,6 @@
 // Any request to the inference API. The first three bytes choose path, header and length; the rest is the body.
 #include <array>
+#include <cctype>
 
 #include <nlohmann/json.hpp>
 
@@ -12,6 +13,13 @@ namespace {
 
 constexpr std::array<std::string_view, 12> kTypes{"FP32",  "FP64",  "FP16",  "BOOL",   "INT8",   "INT16",
                                                   "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"};
+
+/// Names of packages are in small letters.
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
+}
 
 /// A model with an input of every type, of which one has a variable size, and one that takes pictures.
 void write_packages(const std::filesystem::path& folder) {
@@ -48,7 +56,7 @@ void write_packages(const std::filesystem::path& folder) {
     model = "verge-fake 1\n";
     inputs = outputs = "";
     add("x", type, "[2]");
-    write(std::string(type), "");
+    write(lower(type), "");
   }
 }
 
@@ -61,12 +69,11 @@ struct Api {
   Api() {
     const auto folder = fuzz::folder() / "packages";
     write_packages(folder);
-    names.insert(names.end(), kTypes.begin(), kTypes.end());
+    for (const auto type : kTypes) names.push_back(lower(type));
     processing::EngineCatalogue engines(processing::default_engine_folder());
     inference_api::ModelRepository::Models made;
     for (const auto& name : names) {
-      std::string file = name;
-      auto package = package::open_folder(folder / file);
+      auto package = package::open_folder(folder / name);
       if (!package) __builtin_trap();
       processing::LoadOptions options;
       options.image_limits.max_pixels = 1U << 20U;

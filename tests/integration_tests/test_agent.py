@@ -259,3 +259,30 @@ def test_a_compiled_model_is_kept_and_a_damaged_one_made_anew(agent, tmp_path, d
     for damaged in (b"", whole[:1000], whole[:5000] + b"X" + whole[5001:]):
         kept.write_bytes(damaged)
         assert label() == "macaw" and kept.read_bytes() == whole
+
+
+def test_an_overloaded_model_says_so_at_once_and_its_neighbours_answer(agent, tmp_path):
+    slow = tmp_path / "slow"
+    (slow / "model_files").mkdir(parents=True)
+    (slow / "model_files/model.fake").write_text(
+        "verge-fake 1\ninput x FP32 [1,2]\noutput y FP32 [1,2]\nfunction identity\ndelay_ms 100\n")
+    tensor = {"datatype": "FP32", "shape": [1, 2]}
+    (slow / "metadata.json").write_text(json.dumps({
+        "schema_version": 1, "name": "slow", "version": "1.0.0", "task": "tensor", "engine": "fake",
+        "model": {"file": "model_files/model.fake", "format": "fake"}, "inputs": [{"name": "x", **tensor}],
+        "outputs": [{"name": "y", **tensor}]}))
+    running = agent(f"version: 1\napi: {{ port: 0 }}\nmodels: [{{ package: slow }}, {{ package: {MODELS}/selfie_segmentation }}]\n")
+    body = json.dumps({"inputs": [{"name": "x", **tensor, "data": [1, 2]}]}).encode()
+    answers = []
+    clients = [threading.Thread(target=lambda: answers.append(running.request("/v2/models/slow/infer", body)))
+               for _ in range(60)]
+    for client in clients:
+        client.start()
+    neighbour = running.request("/v2/models/selfie_segmentation/predict", photograph("astronaut.png").read_bytes())
+    still_busy = any(client.is_alive() for client in clients)
+    for client in clients:
+        client.join()
+    assert neighbour[0] == 200 and still_busy
+    statuses = [status for status, _ in answers]
+    assert set(statuses) == {200, 503} and statuses.count(200) >= 25
+    assert all(b"overloaded" in text for status, text in answers if status == 503)

@@ -16,10 +16,10 @@
 namespace verge::agent {
 namespace {
 
-constexpr std::size_t kMaxWaiting = 64;
+constexpr std::size_t kMaxWaiting = 24;
 constexpr auto kPatience = std::chrono::seconds(10);
-/// Requests wait in handlers for their model's worker; more of them than waiters would only queue twice.
-constexpr unsigned kHandlerThreads = 8;
+/// More than may wait for one model, so that an overloaded one leaves handlers for health, metrics and its neighbours.
+constexpr unsigned kHandlerThreads = 32;
 
 LogLevel log_level(wire::LogLevel level) {
   switch (level) {
