@@ -85,9 +85,15 @@ def agent(tmp_path):
             running = Agent(config, environment)
 
             def end():
-                if running.process.poll() is None:
+                if running.process.poll() is not None:
+                    return
+                running.process.terminate()
+                try:
+                    running.process.wait(timeout=20)
+                except subprocess.TimeoutExpired:
                     running.process.kill()
                     running.process.wait()
+                    raise
             stack.callback(end)
             return running
         yield start

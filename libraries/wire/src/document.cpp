@@ -222,6 +222,34 @@ Result<void> check_size(std::string_view text, std::string_view origin) {
       fmt::format("'{}' is too large: expected at most {} bytes, got {}", origin, kDocumentLimitBytes, text.size()));
 }
 
+/// Bytes of the UTF-8 character that `text` begins with; 0 when it is none (RFC 3629: no surrogates, no long forms).
+std::size_t character_size(std::string_view text) {
+  const auto byte = [&](std::size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U; };
+  const unsigned first = byte(0);
+  if (first < 0x80U) return 1;
+  const std::size_t size = first >= 0xF0U ? 4 : first >= 0xE0U ? 3 : 2;
+  if (first < 0xC2U || first > 0xF4U) return 0;
+  for (std::size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xC0U) != 0x80U) return 0;
+  }
+  const unsigned second = byte(1);
+  const bool wrong = (first == 0xE0U && second < 0xA0U) || (first == 0xEDU && second > 0x9FU) ||
+                     (first == 0xF0U && second < 0x90U) || (first == 0xF4U && second > 0x8FU);
+  return wrong ? 0 : size;
+}
+
+/// YAML's parser lets any bytes through, JSON's does not: what is read must be writable.
+Result<void> check_utf8(std::string_view text, std::string_view origin) {
+  int line = 1;
+  while (!text.empty()) {
+    const std::size_t size = character_size(text);
+    if (size == 0) return refusal(origin, "VRG-DOC-001", line, "expected UTF-8 text, got other bytes");
+    if (text.front() == '\n') ++line;
+    text.remove_prefix(size);
+  }
+  return {};
+}
+
 nlohmann::ordered_json to_json(const Node& node) {
   switch (node.kind) {
     case Node::Kind::null: return nullptr;
@@ -396,6 +424,7 @@ std::string Place::text(int line) const {
 
 Result<Node> parse_yaml(std::string_view text, std::string_view origin) {
   VERGE_TRY(check_size(text, origin));
+  VERGE_TRY(check_utf8(text, origin));
   TreeBuilder tree;
   YamlEvents events(tree);
   try {

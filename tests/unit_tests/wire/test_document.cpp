@@ -68,6 +68,31 @@ TEST(Document, WritesWhatItReads) {
   EXPECT_EQ(write_json_line(*back), write_json_line(node));
 }
 
+TEST(Document, RefusesBytesThatAreNotUtf8) {
+  for (const char* bad : {"\xff", "\xc0\xaf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\x80"}) {
+    for (const auto& node : {parse_yaml("a: 1\nb: " + std::string(bad) + "\n", "f"),
+                             parse_json("{\"b\":\n\"" + std::string(bad) + "\"}", "f")}) {
+      ASSERT_FALSE(node);
+      EXPECT_EQ(node.error().id(), "VRG-DOC-001");
+      EXPECT_THAT(node.error().message(), HasSubstr("f line 2"));
+    }
+  }
+  const auto good = parse_yaml("a: \"h\u00e9 \xe2\x82\xac \xf0\x9f\x90\x88\"\n", "f");
+  ASSERT_TRUE(good) << good.error().text();
+}
+
+TEST(Document, YamlKeysOfAnyKindAreWrittenSoThatTheyReadBack) {
+  Node node = Node::map();
+  Node inner = Node::map();
+  for (const char* key : {"", "a b", "#", "a: b", "true", "null", "1", "-", "\"", "plain"}) {
+    inner.add(key, Node::integer(1));
+  }
+  node.add("x: y", inner);
+  const auto again = parse_yaml(write_yaml(node), "f");
+  ASSERT_TRUE(again) << again.error().text() << write_yaml(node);
+  EXPECT_EQ(write_json(*again), write_json(node));
+}
+
 TEST(Document, PlacesReadWell) {
   const Place root("f.yaml");
   const Place steps = root.member("steps");
