@@ -23,13 +23,6 @@ class PartPath {
   PartPath& operator=(const PartPath&) = delete;
 };
 
-// The part brings 243 libraries, some of which keep memory to the end of the process.
-#if defined(VERGE_SANITIZED)
-#define VERGE_VIDEO_OR_SKIP() GTEST_SKIP() << "the video part's libraries do not run with sanitizers"
-#else
-#define VERGE_VIDEO_OR_SKIP() static_cast<void>(0)
-#endif
-
 TEST(Videos, AMissingPartIsNamed) {
   const PartPath nowhere("/nonexistent");
   const auto folder = TemporaryFolder::create("verge_video");
@@ -51,7 +44,6 @@ TEST(Videos, AFileThatIsNotThere) {
 }
 
 TEST(Videos, WhatIsNoVideo) {
-  VERGE_VIDEO_OR_SKIP();
   const auto folder = TemporaryFolder::create("verge_video");
   ASSERT_TRUE(write_file(folder->path() / "a.mp4", std::string_view("this is no video")));
   const auto video = video_source(folder->path() / "a.mp4", {});
@@ -61,7 +53,6 @@ TEST(Videos, WhatIsNoVideo) {
 }
 
 TEST(Videos, ACameraThatIsNotThere) {
-  VERGE_VIDEO_OR_SKIP();
   const auto camera = camera_source(250, 640, 480);
   ASSERT_FALSE(camera);
   EXPECT_EQ(camera.error().id(), "VRG-SRC-003");
@@ -69,7 +60,6 @@ TEST(Videos, ACameraThatIsNotThere) {
 }
 
 TEST(Videos, EveryFrameOfAVideoAndThenTheEnd) {
-  VERGE_VIDEO_OR_SKIP();
   VERGE_TEST_DATA_OR_SKIP(data);
   auto video = video_source(data / "video" / "bikes.mp4", {});
   ASSERT_TRUE(video) << video.error().text();
@@ -100,7 +90,6 @@ TEST(Videos, EveryFrameOfAVideoAndThenTheEnd) {
 }
 
 TEST(Videos, APacedVideoKeepsItsRateAndDropsWhatIsLate) {
-  VERGE_VIDEO_OR_SKIP();
   VERGE_TEST_DATA_OR_SKIP(data);
   auto video = video_source(data / "video" / "bikes.mp4", {.loop = true, .paced = true});
   ASSERT_TRUE(video);

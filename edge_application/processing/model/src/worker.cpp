@@ -115,17 +115,16 @@ Result<Worker> LoadedModel::create_worker(const wire::Preprocessing& preprocessi
   if (variable && known && loaded.inputs.size() == 1) {
     VERGE_TRY(request.set_input_shape(loaded.engine_inputs.front(), preprocessor.input_shape()));
   }
-  auto state = std::unique_ptr<Worker::State>(new Worker::State{shared_from_this(),
-                                                                &loaded,
-                                                                std::move(request),
-                                                                ImageDecoder(loaded.image_limits),
-                                                                std::move(preprocessor),
-                                                                std::move(postprocessor),
-                                                                {},
-                                                                {},
-                                                                {},
-                                                                {},
-                                                                {}});
+  auto state = std::make_unique<Worker::State>(Worker::State{shared_from_this(),
+                                                             &loaded,
+                                                             std::move(request),
+                                                             ImageDecoder(loaded.image_limits),
+                                                             std::move(preprocessor),
+                                                             std::move(postprocessor),
+                                                             {},
+                                                             {},
+                                                             {},
+                                                             {}});
   state->outputs.resize(loaded.outputs.size());
   for (std::size_t i = 0; i < loaded.inputs.size(); ++i) {
     const auto shape = state->request.input(i).shape;

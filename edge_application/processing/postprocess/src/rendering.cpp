@@ -33,9 +33,10 @@ void fill(Image& image, int x0, int y0, int x1, int y1, Colour colour) noexcept 
   for (int y = std::max(y0, 0); y < std::min(y1, image.height()); ++y) {
     std::uint8_t* row = image.row(y);
     for (int x = std::max(x0, 0); x < std::min(x1, image.width()); ++x) {
-      row[3 * x] = colour.red;
-      row[3 * x + 1] = colour.green;
-      row[3 * x + 2] = colour.blue;
+      std::uint8_t* pixel = row + std::ptrdiff_t{3} * x;
+      pixel[0] = colour.red;
+      pixel[1] = colour.green;
+      pixel[2] = colour.blue;
     }
   }
 }

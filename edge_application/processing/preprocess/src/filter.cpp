@@ -29,8 +29,8 @@ Window antialiased(bool is_cubic, double scale, int in, int target, std::vector<
   const double filter_scale = std::max(scale, 1.0);
   const double support = (is_cubic ? 2.0 : 1.0) * filter_scale;
   const double centre = (target + 0.5) * scale;
-  const int begin = std::max(static_cast<int>(centre - support + 0.5), 0);
-  const int end = std::min(static_cast<int>(centre + support + 0.5), in);
+  const int begin = std::max(static_cast<int>(std::floor(centre - support + 0.5)), 0);
+  const int end = std::min(static_cast<int>(std::floor(centre + support + 0.5)), in);
   double sum = 0;
   for (int x = begin; x < end; ++x) {
     const double distance = (x - centre + 0.5) * (1.0 / filter_scale);

@@ -88,7 +88,7 @@ __attribute__((target("avx2"))) void filter_rows_avx2(const std::uint8_t* const*
       const __m256i low_weights = _mm256_permutevar8x32_epi32(
           _mm256_castsi128_si256(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(low + i))), lanes);
       for (std::size_t r = 0; r < kRows; ++r) {
-        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in[r] + base + 3 * i));
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in[r] + base + std::ptrdiff_t{3} * i));
         const __m256i pixels = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), spread);
         high_sums[r] = _mm256_add_epi32(high_sums[r], _mm256_madd_epi16(pixels, high_weights));
         low_sums[r] = _mm256_add_epi32(low_sums[r], _mm256_madd_epi16(pixels, low_weights));
