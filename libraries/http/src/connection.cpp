@@ -85,10 +85,13 @@ void Connection::on_body(beast::error_code error) {
   stream_.expires_never();
   busy_ = true;
   ++shared_.in_flight;
-  asio::post(shared_.pool, [self = shared_from_this()] { self->handle(); });
+  asio::post(shared_.pool, [self = shared_from_this()]() mutable {
+    Connection& connection = *self;
+    connection.handle(std::move(self));
+  });
 }
 
-void Connection::handle() {
+void Connection::handle(std::shared_ptr<Connection> self) {
   const auto& message = parser_->get();
   const std::string_view target = view(message.target());
   const auto question = target.find('?');
@@ -108,7 +111,8 @@ void Connection::handle() {
     response.body = error_body(std::string("internal error: ") + failure.what());
   }
   const bool keep_alive = message.keep_alive() && !shared_.stopping;
-  asio::post(shared_.io, [self = shared_from_this(), response = std::move(response), keep_alive]() mutable {
+  // The pool's reference goes along: the last one must not end here, on a thread that may not touch `connections`.
+  asio::post(shared_.io, [self = std::move(self), response = std::move(response), keep_alive]() mutable {
     self->answer(std::move(response), keep_alive);
   });
 }

@@ -53,7 +53,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void on_header(boost::beast::error_code error);
   void read_body();
   void on_body(boost::beast::error_code error);
-  void handle();
+  void handle(std::shared_ptr<Connection> self);
   void answer(Response response, bool keep_alive);
   void answer_error(int status, std::string_view message);
   void finish_request();
