@@ -1,6 +1,7 @@
 # verge_generate_types(<out-var> <schema.json>…): C++ types and checked readers, made from schemas/.
 function(verge_generate_types out)
   set(generated)
+  file(GLOB_RECURSE all CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/schemas/*.schema.json")  # One may refer to another.
   foreach(schema IN LISTS ARGN)
     get_filename_component(name "${schema}" NAME)
     string(REPLACE ".schema.json" "" name "${name}")
@@ -9,7 +10,7 @@ function(verge_generate_types out)
     add_custom_command(
       OUTPUT "${base}.hpp" "${base}.cpp"
       COMMAND "${VERGE_PYTHON}" "${CMAKE_SOURCE_DIR}/schemas/generate_cpp.py" "${schema}" "${base}"
-      DEPENDS "${schema}" "${CMAKE_SOURCE_DIR}/schemas/generate_cpp.py"
+      DEPENDS ${all} "${CMAKE_SOURCE_DIR}/schemas/generate_cpp.py"
       COMMENT "Types from ${name}.schema.json" VERBATIM)
     list(APPEND generated "${base}.cpp" "${base}.hpp")
   endforeach()

@@ -2,9 +2,9 @@
 
 Usage: generate_cpp.py SCHEMA OUTPUT_BASE        writes OUTPUT_BASE.hpp and OUTPUT_BASE.cpp
 
-The subset of draft-07 that is understood: objects with "properties" and "additionalProperties": false (or a schema, which
-makes a map), "required", "minProperties"/"maxProperties" of 1, enums of strings, arrays with "items", "$ref" to
-"#/definitions/…", numbers and strings with limits, "default"; ["object", "null"] for objects that "- step:" may leave empty. Anything else stops the generator, so that no schema says
+The subset of draft-07 that is understood: objects with "properties" and "additionalProperties": false (true: unknown keys
+are passed over, for documents between programs of different age; a schema makes a map), "required", "minProperties"/"maxProperties" of 1, enums of strings, arrays with "items", "$ref" to
+"#/definitions/…" or "FILE#/definitions/…", numbers and strings with limits, "default"; ["object", "null"] for objects that "- step:" may leave empty. Anything else stops the generator, so that no schema says
 more than the reader checks.
 """
 
@@ -52,17 +52,23 @@ def enumerator(value):
 
 
 class Generator:
-    def __init__(self, schema, stem):
-        check_keywords(schema, stem)
+    def __init__(self, schema, path):
+        self.stem = path.name.removesuffix(".schema.json")
+        check_keywords(schema, self.stem)
         self.schema = schema
-        self.stem = stem
+        self.folder = path.parent
+        self.includes = set()
         self.definitions = dict(schema.get("definitions", {}))
         self.definitions[schema["title"]] = schema
 
     def resolve(self, schema):
         """(definition name or None, the definition or the schema itself)"""
         if "$ref" in schema:
-            name = schema["$ref"].removeprefix("#/definitions/")
+            file, _, name = schema["$ref"].partition("#/definitions/")
+            if file:
+                other = json.loads((self.folder / file).read_text())
+                self.includes.add(pathlib.Path(file).name.removesuffix(".schema.json"))
+                return name, {**other["definitions"], other["title"]: other}[name]
             if name not in self.definitions:
                 fail(f"no definition {schema['$ref']}")
             return name, self.definitions[name]
@@ -123,7 +129,7 @@ class Generator:
             done.add(name)
             def refs(node):
                 if isinstance(node, dict):
-                    if "$ref" in node:
+                    if node.get("$ref", "").startswith("#"):
                         visit(node["$ref"].removeprefix("#/definitions/"))
                     for key, child in node.items():
                         if key != "definitions":
@@ -143,6 +149,7 @@ class Generator:
                "#include <cstdint>", "#include <map>", "#include <optional>", "#include <string>",
                "#include <string_view>", "#include <vector>", "", '#include "verge/base/error.hpp"',
                '#include "verge/wire/document.hpp"', "", "namespace verge::wire {", ""]
+        head = len(out) - 2
         for name in self.ordered():
             schema = self.definitions[name]
             if "enum" in schema:
@@ -165,6 +172,7 @@ class Generator:
                 out.append(f"[[nodiscard]] Node to_node(const {name}& value);")
                 out.append("")
         out += ["}  // namespace verge::wire", ""]
+        out[head:head] = [f'#include "verge/wire/{name}.hpp"' for name in sorted(self.includes)]
         return "\n".join(out)
 
     def reader(self, schema, node, place, target, depth=0):
@@ -258,18 +266,20 @@ class Generator:
     def struct_source(self, name, schema):
         properties = schema["properties"]
         required = schema.get("required", [])
-        if schema.get("additionalProperties") is not False:
-            fail(f"{name}: an object with properties needs \"additionalProperties\": false")
+        if not isinstance(schema.get("additionalProperties"), bool):
+            fail(f"{name}: an object with properties needs \"additionalProperties\": false, or true")
         keys = ", ".join(quoted(key) for key in properties)
         out = [f"Result<{name}> read_{snake(name)}(const Node& node, const Place& place) {{"]
-        out.append(f"  static constexpr std::array<std::string_view, {len(properties)}> kKeys{{{{{keys}}}}};"
-                   if properties else "  static constexpr std::array<std::string_view, 0> kKeys{};")
+        if schema["additionalProperties"] is False:
+            out.append(f"  static constexpr std::array<std::string_view, {len(properties)}> kKeys{{{{{keys}}}}};"
+                           if properties else "  static constexpr std::array<std::string_view, 0> kKeys{};")
         one = schema.get("minProperties") == 1 and schema.get("maxProperties") == 1
         if ("minProperties" in schema or "maxProperties" in schema) and not one:
             fail(f"{name}: of minProperties and maxProperties only 1 and 1 together are understood")
         if schema["type"] == "object":
             out.append("  VERGE_TRY(check_map(node, place));")
-        out.append(f"  VERGE_TRY(check_keys(node, place, kKeys, {'true' if one else 'false'}));")
+        if schema["additionalProperties"] is False:
+            out.append(f"  VERGE_TRY(check_keys(node, place, kKeys, {'true' if one else 'false'}));")
         out.append(f"  {name} value;")
         out.append("  value.line = node.line;")
         for key, child in properties.items():
@@ -309,7 +319,7 @@ def main():
     if len(sys.argv) != 3:
         fail("expected: generate_cpp.py SCHEMA OUTPUT_BASE")
     path = pathlib.Path(sys.argv[1])
-    generator = Generator(json.loads(path.read_text()), path.name.removesuffix(".schema.json"))
+    generator = Generator(json.loads(path.read_text()), path)
     base = pathlib.Path(sys.argv[2])
     base.with_suffix(".hpp").write_text(generator.header())
     base.with_suffix(".cpp").write_text(generator.source())
