@@ -1,11 +1,13 @@
-// HTTP/1.1 server: one thread for sockets, a pool for handlers.
+// HTTP/1.1 server, with TLS where it is asked for: one thread for sockets, a pool for handlers.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +25,10 @@ struct Request {
   std::string_view query;   ///< Behind '?'; may be empty.
   std::span<const std::byte> body;
   std::function<std::string_view(std::string_view name)> header;  ///< Empty view when absent; names in any case.
+  /// Where the body is when ServerOptions::body_folder gave a folder; the handler may move it away, else it is removed.
+  std::filesystem::path body_file;
+  std::string_view client_certificate;  ///< PEM; checked against Tls::client_authority. Empty: none was shown.
+  std::string_view remote_address;      ///< "127.0.0.1"
 };
 
 /// What the handler answers.
@@ -31,10 +37,25 @@ struct Response {
   std::string content_type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  /// Sent in place of `body` when not empty: `length_bytes` bytes from `offset_bytes` on.
+  std::filesystem::path file;
+  std::uint64_t offset_bytes = 0;
+  std::uint64_t length_bytes = 0;
+  /// When set, everything else here is ignored: the answer is what is given to `answer`, once, from any thread, when it
+  /// is ready. No thread waits meanwhile. `answer` may be called after the client or the server has gone.
+  std::function<void(std::function<void(Response)> answer)> later;
 };
 
 /// Runs on a thread of the pool, several at once. Must not throw; what it throws all the same becomes 500.
 using Handler = std::function<Response(const Request&)>;
+
+/// Certificates of a server. All PEM.
+struct Tls {
+  std::string certificate;       ///< The server's, then its issuers'.
+  std::string key;               ///< PKCS #8.
+  std::string client_authority;  ///< Clients may show a certificate that this one issued; others are refused in the
+                                 ///< handshake. Empty: clients are not asked.
+};
 
 struct ServerOptions {
   std::string address = "127.0.0.1";
@@ -43,12 +64,18 @@ struct ServerOptions {
   std::uint64_t max_body_bytes = std::uint64_t{64} << 20U;  ///< A larger one is answered with 413, unread.
   std::size_t max_connections = 1024;                       ///< More are answered with 503 and closed.
   std::chrono::seconds idle_timeout{75};
+  std::optional<Tls> tls;
+  /// Asked when a request's header has come (its body is empty then): a folder to write the body into, as a file, in
+  /// place of memory; an empty path for memory. Runs on the socket thread: must be quick.
+  std::function<std::filesystem::path(const Request& head)> body_folder;
+  std::uint64_t max_file_bytes = std::uint64_t{16} << 30U;  ///< Of such a body; a larger one is answered with 413.
 };
 
 /// Serves from start() to stop() or destruction. Thread-safe.
 class Server {
  public:
-  /// Errors: invalid_argument (VRG-HTT-001 not an address), unavailable (VRG-HTT-002 the port is taken).
+  /// Errors: invalid_argument (VRG-HTT-001 not an address; 003 certificate or key cannot be used), unavailable
+  /// (VRG-HTT-002 the port is taken).
   static Result<std::unique_ptr<Server>> start(const ServerOptions& options, Handler handler);
   ~Server();
   Server(const Server&) = delete;
