@@ -4,7 +4,7 @@ Usage: generate_cpp.py SCHEMA OUTPUT_BASE        writes OUTPUT_BASE.hpp and OUTP
 
 The subset of draft-07 that is understood: objects with "properties" and "additionalProperties": false (true: unknown keys
 are passed over, for documents between programs of different age; a schema makes a map), "required", "minProperties"/"maxProperties" of 1, enums of strings, arrays with "items", "$ref" to
-"#/definitions/…" or "FILE#/definitions/…", numbers and strings with limits, "default"; ["object", "null"] for objects that "- step:" may leave empty. Anything else stops the generator, so that no schema says
+"#/definitions/…" "FILE" or "FILE#/definitions/…", numbers and strings with limits, "default"; ["object", "null"] for objects that "- step:" may leave empty. Anything else stops the generator, so that no schema says
 more than the reader checks.
 """
 
@@ -67,6 +67,7 @@ class Generator:
             file, _, name = schema["$ref"].partition("#/definitions/")
             if file:
                 other = json.loads((self.folder / file).read_text())
+                name = name or other["title"]
                 self.includes.add(pathlib.Path(file).name.removesuffix(".schema.json"))
                 return name, {**other["definitions"], other["title"]: other}[name]
             if name not in self.definitions:

@@ -129,15 +129,14 @@ Result<void> copy_blob(const std::filesystem::path& from, const std::filesystem:
                fmt::format("cannot write '{}': {}{}", to.string(), failed.message(), full ? "; free some space" : ""));
 }
 
-Result<PackageFile> check_layer(const std::filesystem::path& layout, const Node& layer, std::set<std::string>& seen) {
+Result<PackageFile> read_layer(const Node& layer, std::set<std::string>& seen) {
   VERGE_ASSIGN(const Descriptor descriptor, read_descriptor(layer, "layer"));
   PackageFile file{annotation(layer, kFilePathAnnotation), descriptor.digest, descriptor.size_bytes};
-  VERGE_TRY(path_inside(layout, file.path));
+  VERGE_TRY(path_inside("/", file.path));
   if (!seen.insert(file.path).second) return not_understood(file.path, "two layers have this path");
   if (!text_of(layer, "mediaType").ends_with(".raw")) {
     return not_understood(file.path, "expected a layer of a raw media type, got '" + text_of(layer, "mediaType") + "'");
   }
-  VERGE_TRY(check_blob(layout, descriptor));
   return file;
 }
 
@@ -146,6 +145,27 @@ Result<PackageFile> check_layer(const std::filesystem::path& layout, const Node&
 bool is_layout(const std::filesystem::path& folder) {
   std::error_code failed;
   return std::filesystem::exists(folder / kLayoutFile, failed) && std::filesystem::exists(folder / kIndexFile, failed);
+}
+
+Result<ManifestContent> read_manifest(std::string_view text, std::string_view origin) {
+  VERGE_ASSIGN(const Node manifest, wire::parse_json(text, origin));
+  const Node* config = manifest.find("config");
+  const Node* layers = manifest.find("layers");
+  if (config == nullptr || layers == nullptr || text_of(manifest, "artifactType") != kArtifactType) {
+    return not_understood(origin, fmt::format("expected artifactType '{}', got '{}'", kArtifactType,
+                                              text_of(manifest, "artifactType")));
+  }
+  if (layers->items.size() > kFileCountLimit) return not_understood(origin, "more than 4096 layers");
+  VERGE_ASSIGN(const Descriptor descriptor, read_descriptor(*config, "config"));
+  ManifestContent content;
+  content.config = {"", descriptor.digest, descriptor.size_bytes};
+  std::set<std::string> seen;
+  for (const auto& layer : layers->items) {
+    VERGE_ASSIGN(PackageFile file, read_layer(layer, seen));
+    content.files.push_back(std::move(file));
+  }
+  std::ranges::sort(content.files, {}, &PackageFile::path);
+  return content;
 }
 
 Result<void> write_layout(const ModelPackage& package, const std::filesystem::path& layout) {
@@ -210,24 +230,10 @@ Result<VerifiedLayout> verify_layout(const std::filesystem::path& layout, std::s
   if (descriptor.size_bytes > kManifestLimitBytes) return not_understood(descriptor.digest, "a manifest above 4 MiB");
   VERGE_TRY(check_blob(layout, descriptor));
   VERGE_ASSIGN(const std::string text, read_text(blob_path(layout, descriptor.digest), kManifestLimitBytes));
-  VERGE_ASSIGN(const Node manifest, wire::parse_json(text, descriptor.digest));
-  const Node* config = manifest.find("config");
-  const Node* layers = manifest.find("layers");
-  if (config == nullptr || layers == nullptr || text_of(manifest, "artifactType") != kArtifactType) {
-    return not_understood(descriptor.digest, fmt::format("expected artifactType '{}', got '{}'", kArtifactType,
-                                                         text_of(manifest, "artifactType")));
-  }
-  if (layers->items.size() > kFileCountLimit) return not_understood(descriptor.digest, "more than 4096 layers");
-  VERGE_ASSIGN(const Descriptor config_descriptor, read_descriptor(*config, "config"));
-  VERGE_TRY(check_blob(layout, config_descriptor));
-  VerifiedLayout verified{layout, descriptor.digest, {}};
-  std::set<std::string> seen;
-  for (const auto& layer : layers->items) {
-    VERGE_ASSIGN(PackageFile file, check_layer(layout, layer, seen));
-    verified.files.push_back(std::move(file));
-  }
-  std::ranges::sort(verified.files, {}, &PackageFile::path);
-  return verified;
+  VERGE_ASSIGN(ManifestContent content, read_manifest(text, descriptor.digest));
+  VERGE_TRY(check_blob(layout, {content.config.digest, content.config.size_bytes}));
+  for (const auto& file : content.files) VERGE_TRY(check_blob(layout, {file.digest, file.size_bytes}));
+  return VerifiedLayout{layout, descriptor.digest, std::move(content.files)};
 }
 
 Result<void> unpack_layout(const VerifiedLayout& verified, const std::filesystem::path& folder, bool link) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "verge/base/error.hpp"
@@ -35,6 +36,7 @@ class PublicKey {
 
  private:
   friend class PrivateKey;
+  friend struct KeyAccess;  // certificate.cpp
   struct State;
   explicit PublicKey(std::shared_ptr<const State> state) : state_(std::move(state)) {}
   std::shared_ptr<const State> state_;

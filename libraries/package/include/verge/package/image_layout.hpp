@@ -36,6 +36,15 @@ struct Manifest {
 /// Pure: depends on metadata and files only.
 [[nodiscard]] Manifest make_manifest(const wire::Metadata& metadata, const std::vector<PackageFile>& files);
 
+/// What a manifest names. Nothing is said about whether it is there.
+struct ManifestContent {
+  PackageFile config;              ///< With an empty path.
+  std::vector<PackageFile> files;  ///< Sorted by path; every path stays inside the package.
+};
+/// Reads the manifest of a model package; `origin` names it in messages. Errors: data_loss (VRG-PKG-014 not what Verge
+/// understands), invalid_argument (VRG-BAS-004 a path that leads outside, VRG-DOC-001 not JSON).
+Result<ManifestContent> read_manifest(std::string_view text, std::string_view origin);
+
 /// Adds the package to the layout in `layout` (made when absent), tagged with its version. Blobs that are there stay.
 /// Errors: as write_file(); already_exists (VRG-PKG-010) when the version is there with another digest.
 Result<void> write_layout(const ModelPackage& package, const std::filesystem::path& layout);
