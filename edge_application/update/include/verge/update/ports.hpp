@@ -1,0 +1,138 @@
+// Ports: everything that an update touches. The agent gives the real ones, the simulator its own with faults.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "verge/base/error.hpp"
+#include "verge/trust/client.hpp"
+#include "verge/wire/application.hpp"
+#include "verge/wire/device_pointer.hpp"
+#include "verge/wire/metadata.hpp"
+#include "verge/wire/reported_state.hpp"
+
+namespace verge::update {
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  /// The device's clock, in milliseconds since 1970; may be wrong, and may jump.
+  virtual std::int64_t now_ms() = 0;
+  /// Milliseconds since some moment; never jumps.
+  virtual std::int64_t steady_ms() = 0;
+};
+
+class Random {
+ public:
+  virtual ~Random() = default;
+  virtual std::uint64_t next() = 0;
+};
+
+/// The device's store: a folder. Names are relative, with '/'. What a call has acknowledged survives a loss of power,
+/// but for append(). Errors: not_found; resource_exhausted (the disk is full); unavailable (I/O).
+class Files {
+ public:
+  virtual ~Files() = default;
+  virtual Result<std::string> read(const std::string& name, std::uint64_t limit_bytes) = 0;
+  /// The old content or the new one, whatever happens.
+  virtual Result<void> write(const std::string& name, std::string_view content) = 0;
+  /// Adds to the end; may be lost until sync().
+  virtual Result<void> append(const std::string& name, std::span<const std::byte> bytes) = 0;
+  virtual Result<void> sync(const std::string& name) = 0;
+  virtual Result<std::uint64_t> size(const std::string& name) = 0;
+  /// "sha256:…" of the content.
+  virtual Result<std::string> digest(const std::string& name) = 0;
+  /// Of a file or a folder, over what is there. An empty folder or a file gives way.
+  virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
+  /// A second name for a file.
+  virtual Result<void> link(const std::string& from, const std::string& to) = 0;
+  /// A file, or a folder with what is in it; what is not there is no error.
+  virtual Result<void> remove(const std::string& name) = 0;
+  /// Names in a folder, sorted; none when it is not there.
+  virtual Result<std::vector<std::string>> list(const std::string& folder) = 0;
+  virtual std::uint64_t free_bytes() = 0;
+};
+
+/// The hub, or whatever else carries its metadata and blobs.
+class Network : public trust::MetadataSource {
+ public:
+  /// The blob's bytes from `offset` on, in pieces, to `sink`, which may end it with an error.
+  virtual Result<void> blob(const std::string& digest, std::uint64_t offset,
+                            const std::function<Result<void>(std::span<const std::byte>)>& sink) = 0;
+};
+
+/// One model package of an application, unpacked.
+struct InstalledPackage {
+  std::string digest;  ///< Of its manifest.
+  std::string folder;  ///< Name in Files.
+  wire::Metadata metadata;
+};
+
+/// An application whose content has been checked in this run of the program, byte by byte: nothing else is ever run.
+/// Only the steps of an update, and the check at the start, make one.
+class VerifiedApplication {
+ public:
+  [[nodiscard]] const wire::DevicePointer& pointer() const noexcept { return pointer_; }
+  /// A lone model is an application of one model and no pipeline.
+  [[nodiscard]] const wire::Application& document() const noexcept { return document_; }
+  /// One for each model of the document, in its order.
+  [[nodiscard]] const std::vector<InstalledPackage>& packages() const noexcept { return packages_; }
+
+ private:
+  friend struct Stages;
+  wire::DevicePointer pointer_;
+  wire::Application document_;
+  std::vector<InstalledPackage> packages_;
+};
+
+/// What trying out one model gave.
+struct ModelTrial {
+  std::string model;   ///< Name in the API.
+  std::string engine;  ///< That was chosen.
+  std::int64_t golden_samples = 0;
+  std::int64_t golden_passed = 0;
+  std::string difference;  ///< Of the first golden sample that did not pass: expected and got.
+  double latency_ms = 0;   ///< Shortest time of an inference: neighbours run beside it.
+  std::uint64_t memory_bytes = 0;
+};
+
+/// What a model has done since it was switched to.
+struct LiveModel {
+  std::string model;
+  std::int64_t requests = 0;
+  std::int64_t failed = 0;
+  double p50_ms = 0;
+  double p99_ms = 0;
+};
+
+/// What runs applications. Errors of the calls are reasons to refuse or to roll back; unavailable: try again.
+class Runtime {
+ public:
+  virtual ~Runtime() = default;
+  /// What this device has, for requirements.
+  virtual wire::DeviceReport device() = 0;
+  /// Loads each model apart from traffic and runs its golden samples; traffic goes on.
+  virtual Result<std::vector<ModelTrial>> try_out(const VerifiedApplication& candidate) = 0;
+  /// Loads the application beside what runs, then switches traffic to it at once: requests under way end where they
+  /// began. An application of the same name is replaced. On an error what ran before goes on.
+  virtual Result<void> switch_to(const VerifiedApplication& application) = 0;
+  /// Ends the application; nothing happens when it does not run.
+  virtual void end(const std::string& application) = 0;
+  /// Since the last switch_to(); empty when it does not run.
+  virtual std::vector<LiveModel> live(const std::string& application) = 0;
+};
+
+struct Ports {
+  Clock& clock;
+  Random& random;
+  Files& files;
+  Network& network;
+  Runtime& runtime;
+};
+
+}  // namespace verge::update

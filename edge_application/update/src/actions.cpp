@@ -1,0 +1,208 @@
+// What is done in each step. Every action may be done again: after a failure, or after a restart.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "application_update.hpp"
+#include "verge/base/text.hpp"
+
+namespace verge::update {
+namespace {
+
+constexpr std::int64_t kMaxStarts = 3;
+/// Attempts at what should not fail: a signature that is wrong, a digest that differs, a disk that does not write.
+constexpr std::int64_t kMaxAttempts = 4;
+
+std::string size_text(double bytes) {
+  return human_bytes(bytes);
+}
+
+bool passes_by_itself(const Error& error) {
+  switch (error.code()) {
+    case ErrorCode::unavailable:
+    case ErrorCode::deadline_exceeded:
+    case ErrorCode::cancelled:
+    case ErrorCode::aborted: return true;
+    default: return error.id() == "VRG-TUF-005";  // Expired: the hub will sign anew, or the clock will be set.
+  }
+}
+
+/// What an error of a step before the switch leads to.
+Outcome outcome_of(Error error, std::int64_t attempts, bool verifying = false) {
+  const bool disk = error.id().starts_with("VRG-BAS");
+  Event event = Event::refuse;
+  if (passes_by_itself(error) && !(disk && attempts + 1 >= kMaxAttempts)) {
+    event = Event::retry;
+  } else if (disk) {
+    event = attempts + 1 < kMaxAttempts ? Event::retry : Event::give_up;
+  } else if (error.code() == ErrorCode::not_found || error.code() == ErrorCode::data_loss ||
+             error.code() == ErrorCode::unauthenticated || error.id().starts_with("VRG-TUF") ||
+             error.id().starts_with("VRG-HTC")) {
+    if (attempts + 1 < kMaxAttempts) event = verifying ? Event::damaged : Event::retry;
+  }
+  return {event, {}, std::move(error)};
+}
+
+void store_traffic(wire::UpdateReport& progress, const Traffic& traffic) {
+  progress.bytes_total = static_cast<std::int64_t>(traffic.total_bytes);
+  progress.bytes_reused = static_cast<std::int64_t>(traffic.reused_bytes);
+  progress.bytes_fetched = static_cast<std::int64_t>(traffic.fetched_bytes);
+}
+
+}  // namespace
+
+Outcome ApplicationUpdate::act(bool frozen) {
+  switch (record_->step) {
+    case wire::UpdateStep::pending: return act_pending(frozen);
+    case wire::UpdateStep::downloading: return act_downloading();
+    case wire::UpdateStep::verifying: return act_verifying();
+    case wire::UpdateStep::installing: return act_installing();
+    case wire::UpdateStep::trying: return act_trying();
+    case wire::UpdateStep::switching: return act_switching();
+    case wire::UpdateStep::watching: return act_watching();
+    case wire::UpdateStep::rolling_back: return act_rolling_back();
+    default: return {Event::wait, {}, {}};
+  }
+}
+
+Outcome ApplicationUpdate::act_pending(bool frozen) {
+  if (active_ && running_ && active_->digest == record_->desired.digest) {
+    return {Event::same, "this version runs already", {}};
+  }
+  if (frozen) return {Event::wait, {}, {}};
+  if (record_->starts >= kMaxStarts) {
+    return {Event::refuse,
+            {},
+            Error(ErrorCode::failed_precondition, "VRG-UPD-013",
+                  fmt::format("the agent ended {} times while it loaded this version", record_->starts))};
+  }
+  auto found = stages_.find(record_->desired);
+  if (!found) return outcome_of(std::move(found).error(), record_->attempts);
+  found_ = std::move(*found);
+  return {Event::ok, "signatures checked, the device has what it needs", {}};
+}
+
+Outcome ApplicationUpdate::act_downloading() {
+  auto& progress = record_->progress;
+  Traffic traffic{static_cast<std::uint64_t>(progress.bytes_total.value_or(0)),
+                  static_cast<std::uint64_t>(progress.bytes_reused.value_or(0)),
+                  static_cast<std::uint64_t>(progress.bytes_fetched.value_or(0))};
+  const auto start = ports_.clock.steady_ms();
+  auto downloaded = stages_.download(*found_, traffic);
+  store_traffic(progress, traffic);
+  if (!downloaded) return outcome_of(std::move(downloaded).error(), record_->attempts);
+  downloaded_ = std::move(*downloaded);
+  const auto took = static_cast<double>(ports_.clock.steady_ms() - start);
+  progress.numbers["download_ms"] += took;
+  return {Event::ok,
+          fmt::format("{} of {} downloaded in {:.0f} ms, {} were here already",
+                      size_text(static_cast<double>(traffic.fetched_bytes)),
+                      size_text(static_cast<double>(traffic.total_bytes)), took,
+                      size_text(static_cast<double>(traffic.reused_bytes))),
+          {}};
+}
+
+Outcome ApplicationUpdate::act_verifying() {
+  auto verified = stages_.verify(*downloaded_);
+  if (!verified) return outcome_of(std::move(verified).error(), record_->attempts, true);
+  verified_ = std::move(*verified);
+  return {Event::ok, "every digest is right", {}};
+}
+
+Outcome ApplicationUpdate::act_installing() {
+  wire::DevicePointer candidate;
+  candidate.application = name_;
+  candidate.version = record_->desired.version;
+  candidate.target = record_->desired.target;
+  candidate.digest = record_->desired.digest;
+  if (auto written = write_pointer("candidate", candidate); !written) {
+    return outcome_of(std::move(written).error(), record_->attempts);
+  }
+  auto installed = stages_.install(*verified_);
+  if (!installed) return outcome_of(std::move(installed).error(), record_->attempts);
+  installed_ = std::move(*installed);
+  return {Event::ok, "installed beside the running version", {}};
+}
+
+Outcome ApplicationUpdate::act_trying() {
+  auto& numbers = record_->progress.numbers;
+  for (const auto* key : {"golden_samples", "golden_passed", "latency_ms", "memory_bytes"}) numbers.erase(key);
+  auto tested = stages_.try_out(*installed_, numbers);
+  if (!tested) {
+    auto outcome = outcome_of(std::move(tested).error(), record_->attempts);
+    if (outcome.event == Event::retry && record_->attempts + 1 >= kMaxAttempts) outcome.event = Event::give_up;
+    return outcome;
+  }
+  tested_ = std::move(*tested);
+  record_->before = active_;
+  record_->before_previous = previous_;
+  return {Event::ok,
+          fmt::format("{:.0f} golden samples right, inference {:.3f} ms, {} of memory", numbers["golden_samples"],
+                      numbers["latency_ms"], size_text(numbers["memory_bytes"])),
+          {}};
+}
+
+Outcome ApplicationUpdate::act_switching() {
+  const auto& candidate = tested_->application();
+  if (baseline_.empty()) baseline_ = baseline_of(ports_.runtime.live(name_));
+  const auto start = ports_.clock.steady_ms();
+  if (auto switched = ports_.runtime.switch_to(candidate); !switched) {
+    return {Event::unhealthy, {}, std::move(switched).error()};
+  }
+  record_->progress.numbers["switch_ms"] = static_cast<double>(ports_.clock.steady_ms() - start);
+  if (active_ && active_->digest != candidate.pointer().digest) {
+    if (auto written = write_pointer("previous", active_); !written) {
+      return {Event::retry, {}, std::move(written).error()};
+    }
+  }
+  if (auto written = write_pointer("active", candidate.pointer()); !written) {
+    return {Event::retry, {}, std::move(written).error()};
+  }
+  running_ = candidate;
+  tested_.reset();
+  watch_since_ms_ = ports_.clock.steady_ms();
+  return {Event::ok,
+          record_->before ? fmt::format("traffic switched from {}", record_->before->version) : "traffic switched on",
+          {}};
+}
+
+Outcome ApplicationUpdate::act_watching() {
+  const auto policy = record_->desired.watch.value_or(wire::WatchPolicy{});
+  auto judged = judge_live(*running_, ports_.runtime.live(name_), policy, baseline_, record_->progress.numbers);
+  if (!judged) return {Event::unhealthy, {}, std::move(judged).error()};
+  const double watched_s = static_cast<double>(ports_.clock.steady_ms() - watch_since_ms_) / 1000;
+  if (watched_s < policy.duration_s) return {Event::wait, {}, {}};
+  // A candidate pointer that cannot be removed is only a stale name: the next update writes over it.
+  (void)write_pointer("candidate", std::nullopt).has_value();
+  return {Event::ok,
+          fmt::format("watched for {:.1f} s: {:.0f} requests, {:.0f} failed, median {:.3f} ms", watched_s,
+                      record_->progress.numbers["watched_requests"], record_->progress.numbers["watched_failed"],
+                      record_->progress.numbers["watched_p50_ms"]),
+          {}};
+}
+
+Outcome ApplicationUpdate::act_rolling_back() {
+  const auto retry = [](Error error) { return Outcome{Event::retry, {}, std::move(error)}; };
+  if (auto written = write_pointer("active", record_->before); !written) return retry(std::move(written).error());
+  if (auto written = write_pointer("previous", record_->before_previous); !written) {
+    return retry(std::move(written).error());
+  }
+  if (auto written = write_pointer("candidate", std::nullopt); !written) return retry(std::move(written).error());
+  running_.reset();
+  if (!record_->before) {
+    ports_.runtime.end(name_);
+    return {Event::ok, "ended; there was no version before", {}};
+  }
+  auto checked = stages_.check_again(*record_->before);
+  if (!checked && passes_by_itself(checked.error())) return retry(std::move(checked).error());
+  auto switched = checked ? ports_.runtime.switch_to(*checked) : Result<void>(std::move(checked).error());
+  if (!switched && passes_by_itself(switched.error())) return retry(std::move(switched).error());
+  if (!switched) {
+    ports_.runtime.end(name_);
+    return {Event::ok, "nothing runs: the version before is not usable: " + switched.error().text(), {}};
+  }
+  running_ = std::move(*checked);
+  return {Event::ok, fmt::format("version {} is back", record_->before->version), {}};
+}
+
+}  // namespace verge::update

@@ -1,0 +1,298 @@
+#include "application_update.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace verge::update {
+namespace {
+
+constexpr std::uint64_t kRecordLimitBytes = 1U << 20U;
+constexpr std::size_t kTimelineLimit = 64;
+constexpr std::size_t kTextLimit = 1024;
+constexpr std::int64_t kRetryFirstMs = 1000;
+constexpr std::int64_t kRetryLongestMs = 300'000;
+constexpr std::int64_t kWatchStepMs = 200;
+constexpr std::int64_t kIdleMs = 60'000;
+constexpr std::int64_t kMaxStarts = 3;
+
+}  // namespace
+
+ApplicationUpdate::ApplicationUpdate(Ports& ports, ContentStore& store, trust::Client& trust, std::string name)
+    : ports_(ports), store_(store), stages_{ports, store, trust}, name_(std::move(name)) {}
+
+std::string ApplicationUpdate::file(std::string_view which) const {
+  return fmt::format("applications/{}/{}.json", name_, which);
+}
+
+Result<std::optional<wire::DevicePointer>> ApplicationUpdate::read_pointer(std::string_view which) {
+  auto text = ports_.files.read(file(which), kRecordLimitBytes);
+  if (!text && text.error().code() == ErrorCode::not_found) return std::optional<wire::DevicePointer>();
+  if (!text) return std::move(text).error();
+  VERGE_ASSIGN(const wire::Node node, wire::parse_json(*text, which));
+  VERGE_ASSIGN(wire::DevicePointer pointer, wire::read_device_pointer(node, wire::Place(which)));
+  return std::optional(std::move(pointer));
+}
+
+Result<void> ApplicationUpdate::write_pointer(std::string_view which,
+                                              const std::optional<wire::DevicePointer>& pointer) {
+  if (pointer) {
+    VERGE_TRY(ports_.files.write(file(which), wire::write_json(wire::to_node(*pointer))));
+  } else {
+    VERGE_TRY(ports_.files.remove(file(which)));
+  }
+  if (which == "active") active_ = pointer;
+  if (which == "previous") previous_ = pointer;
+  return {};
+}
+
+Result<void> ApplicationUpdate::write_record(const wire::UpdateRecord& record) {
+  return ports_.files.write(file("update"), wire::write_json(wire::to_node(record)));
+}
+
+void ApplicationUpdate::note(wire::UpdateRecord& record, wire::UpdateState state, std::string text) const {
+  if (text.size() > kTextLimit) text.resize(kTextLimit);
+  auto& timeline = record.progress.timeline;
+  if (!timeline.empty() && timeline.back().state == state && timeline.back().text == text) return;
+  wire::TimelineEntry entry;
+  entry.at_ms = std::max<std::int64_t>(ports_.clock.now_ms(), 0);
+  entry.state = state;
+  entry.text = std::move(text);
+  timeline.push_back(std::move(entry));
+  if (timeline.size() > kTimelineLimit) timeline.erase(timeline.begin() + 1);
+}
+
+void ApplicationUpdate::drop_tokens() {
+  found_.reset();
+  downloaded_.reset();
+  verified_.reset();
+  installed_.reset();
+  tested_.reset();
+  baseline_.clear();
+}
+
+void ApplicationUpdate::put_off(wire::UpdateRecord& record) const {
+  const auto shift = std::min<std::int64_t>(record.attempts, 12);
+  const auto longest = std::min(kRetryLongestMs, kRetryFirstMs << shift);
+  // From half to the whole of it, so that devices that failed together do not come back together.
+  const auto wait =
+      longest / 2 + static_cast<std::int64_t>(ports_.random.next() % static_cast<std::uint64_t>(longest / 2));
+  record.attempts += 1;
+  record.retry_at_ms = std::max<std::int64_t>(ports_.clock.now_ms(), 0) + wait;
+}
+
+bool ApplicationUpdate::advance(Outcome outcome) {
+  if (outcome.event == Event::wait) return true;
+  wire::UpdateRecord next = *record_;
+  const auto from = next.step;
+  next.step = next_step(from, outcome.event);
+  next.progress.state = state_of(next.step);
+  if (outcome.error) {
+    wire::Reason reason;
+    reason.id = outcome.error->id();
+    reason.message = outcome.error->message().substr(0, 4096);
+    next.progress.reason = std::move(reason);
+    if (outcome.text.empty()) outcome.text = outcome.error->text();
+  } else if (outcome.event == Event::ok || outcome.event == Event::same) {
+    if (next.step != wire::UpdateStep::rolled_back) next.progress.reason.reset();
+  }
+  note(next, next.progress.state, std::move(outcome.text));
+  if (outcome.event == Event::retry || outcome.event == Event::damaged) {
+    put_off(next);
+  } else {
+    next.attempts = 0;
+    next.retry_at_ms = 0;
+  }
+  if (next.step != from || outcome.event == Event::damaged) {
+    // A step that leads back needs its inputs made again.
+    if (next.step == wire::UpdateStep::downloading) downloaded_.reset();
+    if (is_end(next.step) || next.step == wire::UpdateStep::pending) drop_tokens();
+  }
+  if (!write_record(next)) {
+    put_off(*record_);  // The disk does not write: the same step again, in a while.
+    retry_steady_ms_ = ports_.clock.steady_ms() + kRetryFirstMs;
+    return false;
+  }
+  record_ = std::move(next);
+  retry_steady_ms_ = record_->retry_at_ms == 0 ? 0
+                                               : ports_.clock.steady_ms() + record_->retry_at_ms -
+                                                     std::max<std::int64_t>(ports_.clock.now_ms(), 0);
+  changed();
+  return true;
+}
+
+void ApplicationUpdate::restore_record() {
+  const auto text = ports_.files.read(file("update"), kRecordLimitBytes);
+  if (!text) return;
+  const auto node = wire::parse_json(*text, "update.json");
+  auto record =
+      node ? wire::read_update_record(*node, wire::Place("update.json")) : Result<wire::UpdateRecord>(node.error());
+  // Written atomically, so what cannot be read was never written by us: begin as if nothing were known.
+  if (!record) return;
+  record_ = std::move(*record);
+}
+
+void ApplicationUpdate::restore() {
+  active_ = read_pointer("active").value_or(std::nullopt);
+  previous_ = read_pointer("previous").value_or(std::nullopt);
+  restore_record();
+  if (!record_) return run_active();
+  const bool switched = active_ && active_->digest == record_->desired.digest;
+  if (record_->step == wire::UpdateStep::switching) {
+    // The active pointer is the moment of the switch: before it, the update begins again.
+    record_->step = switched ? wire::UpdateStep::watching : wire::UpdateStep::pending;
+    record_->starts += 1;
+  } else {
+    if (record_->step == wire::UpdateStep::watching) record_->starts += 1;
+    record_->step = next_step(record_->step, Event::restart);
+  }
+  record_->progress.state = state_of(record_->step);
+  record_->attempts = 0;
+  record_->retry_at_ms = 0;
+  if (!is_end(record_->step)) note(*record_, record_->progress.state, "the agent started again");
+  // Counted before the version is loaded: one that ends the agent while loading must not do so for ever.
+  (void)write_record(*record_).has_value();
+  changed();
+  if (record_->step == wire::UpdateStep::rolling_back) return;
+  if (record_->step == wire::UpdateStep::watching && record_->starts >= kMaxStarts) {
+    advance({Event::unhealthy,
+             {},
+             Error(ErrorCode::failed_precondition, "VRG-UPD-013",
+                   fmt::format("the agent ended {} times while this version was watched", record_->starts))});
+    return;
+  }
+  run_active();
+}
+
+void ApplicationUpdate::run_active() {
+  if (!active_) return;
+  auto checked = stages_.check_again(*active_);
+  auto switched = checked ? ports_.runtime.switch_to(*checked) : Result<void>(checked.error());
+  if (switched) {
+    running_ = std::move(*checked);
+    watch_since_ms_ = ports_.clock.steady_ms();
+    return;
+  }
+  if (record_ && record_->step == wire::UpdateStep::watching) {
+    advance({Event::unhealthy, {}, std::move(switched).error()});
+    return;
+  }
+  fall_back(switched.error());
+}
+
+void ApplicationUpdate::fall_back(const Error& why) {
+  auto checked = previous_
+                     ? stages_.check_again(*previous_)
+                     : Result<VerifiedApplication>(Error(ErrorCode::not_found, "VRG-UPD-015", "there is no other"));
+  const auto switched = checked ? ports_.runtime.switch_to(*checked) : Result<void>(checked.error());
+  if (switched) running_ = std::move(*checked);
+  if (!record_) return;
+  wire::Reason reason;
+  reason.id = "VRG-UPD-015";
+  reason.message = fmt::format("{} {} cannot run: {}; {}", name_, active_->version, why.message(),
+                               switched ? "version " + previous_->version + " runs in its place" : "nothing runs");
+  if (switched && !write_pointer("active", previous_)) return;
+  record_->progress.state = switched ? wire::UpdateState::rolled_back : wire::UpdateState::failed;
+  record_->step = switched ? wire::UpdateStep::rolled_back : wire::UpdateStep::failed;
+  note(*record_, record_->progress.state, reason.message);
+  record_->progress.reason = std::move(reason);
+  (void)write_record(*record_).has_value();
+  changed();
+}
+
+void ApplicationUpdate::begin(const wire::DesiredApplication& desired) {
+  wire::UpdateRecord record;
+  record.version = 1;
+  record.desired = desired;
+  record.step = wire::UpdateStep::pending;
+  record.progress.deployment = desired.deployment;
+  record.progress.version = desired.version;
+  record.progress.digest = desired.digest;
+  record.progress.state = wire::UpdateState::pending;
+  note(record, wire::UpdateState::pending,
+       active_ ? fmt::format("version {} is wanted, {} runs", desired.version, active_->version)
+               : fmt::format("version {} is wanted", desired.version));
+  drop_tokens();
+  if (!write_record(record)) {
+    retry_steady_ms_ = ports_.clock.steady_ms() + kRetryFirstMs;
+    return;
+  }
+  record_ = std::move(record);
+  retry_steady_ms_ = 0;
+  changed();
+}
+
+std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bool frozen) {
+  if (const auto wait = retry_steady_ms_ - ports_.clock.steady_ms(); retry_steady_ms_ > 0 && wait > 0) {
+    const bool waiting_for_old = record_ && record_->desired.deployment != desired.deployment;
+    if (!waiting_for_old) return wait;
+  }
+  retry_steady_ms_ = 0;
+  if (!record_ || record_->desired.deployment != desired.deployment || record_->desired.digest != desired.digest) {
+    const auto step = record_ ? record_->step : wire::UpdateStep::pending;
+    if (record_ && step == wire::UpdateStep::watching) {
+      advance({Event::superseded,
+               {},
+               Error(ErrorCode::aborted, "VRG-UPD-014",
+                     fmt::format("version {} is wanted before this one had proved itself", desired.version))});
+      return 0;
+    }
+    // A switch and a rollback end before anything new begins.
+    if (step != wire::UpdateStep::switching && step != wire::UpdateStep::rolling_back) {
+      begin(desired);
+      return record_ && record_->desired.deployment == desired.deployment ? 0 : kRetryFirstMs;
+    }
+  }
+  if (is_end(record_->step)) return kIdleMs;
+  Outcome outcome = act(frozen);
+  const bool waits = outcome.event == Event::wait;
+  if (!advance(std::move(outcome))) return kRetryFirstMs;
+  if (waits) return record_->step == wire::UpdateStep::watching ? kWatchStepMs : kIdleMs;
+  return std::max<std::int64_t>(retry_steady_ms_ - ports_.clock.steady_ms(), 0);
+}
+
+Result<void> ApplicationUpdate::remove() {
+  ports_.runtime.end(name_);
+  running_.reset();
+  drop_tokens();
+  // The record goes first: what is left of it after a crash is a version that runs and is removed again.
+  for (const auto* which : {"update", "candidate", "previous", "active"}) VERGE_TRY(ports_.files.remove(file(which)));
+  record_.reset();
+  active_.reset();
+  previous_.reset();
+  changed();
+  return ports_.files.remove("applications/" + name_);
+}
+
+wire::ReportedApplication ApplicationUpdate::report() const {
+  const auto installed = [](const wire::DevicePointer& pointer) {
+    wire::InstalledVersion version;
+    version.version = pointer.version;
+    version.digest = pointer.digest;
+    version.target = pointer.target;
+    return version;
+  };
+  wire::ReportedApplication report;
+  report.application = name_;
+  if (active_) report.active = installed(*active_);
+  if (previous_) report.previous = installed(*previous_);
+  if (record_) report.update = record_->progress;
+  return report;
+}
+
+bool ApplicationUpdate::in_progress() const {
+  return record_ && !is_end(record_->step) && record_->step != wire::UpdateStep::watching &&
+         record_->step != wire::UpdateStep::pending;
+}
+
+Result<void> ApplicationUpdate::collect(std::set<std::string>& blobs, std::set<std::string>& packages) {
+  for (const auto& pointer : {active_, previous_}) {
+    if (!pointer) continue;
+    VERGE_ASSIGN(const Plan plan, stages_.plan(*pointer));
+    for (const auto& blob : plan.blobs) blobs.insert(blob.digest);
+    for (const auto& package : plan.packages) packages.insert(package.digest);
+  }
+  return {};
+}
+
+}  // namespace verge::update

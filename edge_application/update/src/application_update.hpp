@@ -1,0 +1,89 @@
+// Application update: one application on the device, from what is wanted to what runs.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+
+#include "stages.hpp"
+#include "verge/update/transition_table.hpp"
+#include "verge/wire/update_record.hpp"
+#include "watch.hpp"
+
+namespace verge::update {
+
+/// How a step ended, and what to tell.
+struct Outcome {
+  Event event = Event::ok;
+  std::string text;            ///< For the time line.
+  std::optional<Error> error;  ///< The reason, when it did not go well.
+};
+
+/// The files under applications/<name>/ and what follows from them. Used by one thread.
+class ApplicationUpdate {
+ public:
+  ApplicationUpdate(Ports& ports, ContentStore& store, trust::Client& trust, std::string name);
+
+  /// At the start: reads the pointers, checks again what the active one names, and runs it.
+  void restore();
+  /// One step towards `desired`, where one is due. Returns the milliseconds until another may be.
+  std::int64_t step(const wire::DesiredApplication& desired, bool frozen);
+  /// Ends the application and forgets it.
+  Result<void> remove();
+
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] wire::ReportedApplication report() const;
+  /// Whether something is being fetched or tried, so that the store must not be tidied.
+  [[nodiscard]] bool in_progress() const;
+  /// Adds what the pointers name. Errors: a document of the store cannot be read.
+  Result<void> collect(std::set<std::string>& blobs, std::set<std::string>& packages);
+  /// Rises with every change worth a report.
+  [[nodiscard]] std::uint64_t revision() const noexcept { return revision_; }
+
+ private:
+  void begin(const wire::DesiredApplication& desired);
+  Outcome act(bool frozen);
+  Outcome act_pending(bool frozen);
+  Outcome act_downloading();
+  Outcome act_verifying();
+  Outcome act_installing();
+  Outcome act_trying();
+  Outcome act_switching();
+  Outcome act_watching();
+  Outcome act_rolling_back();
+
+  /// Writes the next record, then takes it as the present one; when it cannot be written, the step is done again.
+  bool advance(Outcome outcome);
+  void put_off(wire::UpdateRecord& record) const;
+  void restore_record();
+  void run_active();
+  void fall_back(const Error& why);
+  void note(wire::UpdateRecord& record, wire::UpdateState state, std::string text) const;
+  void drop_tokens();
+  void changed() { ++revision_; }
+
+  Result<std::optional<wire::DevicePointer>> read_pointer(std::string_view which);
+  Result<void> write_pointer(std::string_view which, const std::optional<wire::DevicePointer>& pointer);
+  Result<void> write_record(const wire::UpdateRecord& record);
+  [[nodiscard]] std::string file(std::string_view which) const;
+
+  Ports& ports_;
+  ContentStore& store_;
+  Stages stages_;
+  std::string name_;
+  std::optional<wire::DevicePointer> active_;
+  std::optional<wire::DevicePointer> previous_;
+  std::optional<wire::UpdateRecord> record_;
+  std::optional<FoundTarget> found_;
+  std::optional<DownloadedTarget> downloaded_;
+  std::optional<VerifiedTarget> verified_;
+  std::optional<InstalledCandidate> installed_;
+  std::optional<TestedCandidate> tested_;
+  std::optional<VerifiedApplication> running_;  ///< What the active pointer names, checked in this run.
+  std::int64_t watch_since_ms_ = 0;             ///< Of the steady clock.
+  std::int64_t retry_steady_ms_ = 0;
+  Baseline baseline_;
+  std::uint64_t revision_ = 0;
+};
+
+}  // namespace verge::update

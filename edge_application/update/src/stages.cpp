@@ -1,0 +1,258 @@
+#include "stages.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "verge/base/text.hpp"
+#include "verge/package/requirements.hpp"
+#include "verge/wire/target_custom.hpp"
+
+namespace verge::update {
+namespace {
+
+constexpr std::uint64_t kDocumentLimitBytes = std::uint64_t{4} << 20U;
+/// Left free on the disk for logs and records.
+constexpr std::uint64_t kReserveBytes = std::uint64_t{16} << 20U;
+
+bool is_lone_model(const wire::DevicePointer& pointer) {
+  return pointer.target.starts_with("models/");
+}
+
+wire::Application lone_model(const wire::DevicePointer& pointer) {
+  wire::Application application;
+  application.schema_version = 1;
+  application.name = pointer.application;
+  application.version = pointer.version;
+  wire::ApplicationModel model;
+  model.model = pointer.application;
+  model.version = pointer.version;
+  model.digest = pointer.digest;
+  application.models.push_back(std::move(model));
+  return application;
+}
+
+Error wrong_target(std::string_view path, std::string_view what, std::string_view expected, std::string_view got) {
+  return Error(ErrorCode::data_loss, "VRG-UPD-001",
+               fmt::format("target '{}': expected {} {}, got {}; what the hub asks for is not what was signed", path,
+                           what, expected, got));
+}
+
+Result<wire::Application> read_application_document(const std::string& text, const wire::DevicePointer& pointer) {
+  VERGE_ASSIGN(const wire::Node node, wire::parse_json(text, pointer.target));
+  VERGE_ASSIGN(wire::Application document, wire::read_application(node, wire::Place(pointer.target)));
+  if (document.name != pointer.application || document.version != pointer.version) {
+    return wrong_target(pointer.target, "application", pointer.application + " " + pointer.version,
+                        document.name + " " + document.version);
+  }
+  for (const auto& model : document.models) {
+    if (!model.digest) return wrong_target(pointer.target, "a digest for", model.model, "none");
+  }
+  return document;
+}
+
+void add_blob(Plan& plan, const std::string& digest, std::uint64_t size_bytes) {
+  if (std::ranges::find(plan.blobs, digest, &BlobOrder::digest) == plan.blobs.end()) {
+    plan.blobs.push_back({digest, size_bytes});
+  }
+}
+
+std::string model_target(const wire::ApplicationModel& model) {
+  return fmt::format("models/{}/{}.json", model.model, model.version);
+}
+
+Error over_budget(std::string_view id, std::string_view model, std::string_view what, std::string_view expected,
+                  std::string_view got) {
+  return Error(ErrorCode::failed_precondition, id,
+               fmt::format("model '{}': expected {} of at most {}, got {}; the version before goes on", model, what,
+                           expected, got));
+}
+
+/// What the trial says, against what the package promises.
+Result<void> judge(const ModelTrial& trial, const wire::Metadata& metadata) {
+  if (trial.golden_passed < trial.golden_samples) {
+    return Error(
+        ErrorCode::failed_precondition, "VRG-UPD-007",
+        fmt::format("model '{}' on {}: {} of {} golden samples are wrong: {}; the version before goes on", trial.model,
+                    trial.engine, trial.golden_samples - trial.golden_passed, trial.golden_samples, trial.difference));
+  }
+  const auto budget = metadata.budget.value_or(wire::Budget{});
+  if (budget.latency_ms && trial.latency_ms > *budget.latency_ms) {
+    return over_budget("VRG-UPD-008", trial.model, "an inference", fmt::format("{} ms", *budget.latency_ms),
+                       fmt::format("{:.3f} ms", trial.latency_ms));
+  }
+  if (budget.memory_bytes && trial.memory_bytes > static_cast<std::uint64_t>(*budget.memory_bytes)) {
+    return over_budget("VRG-UPD-009", trial.model, "memory", human_bytes(static_cast<double>(*budget.memory_bytes)),
+                       human_bytes(static_cast<double>(trial.memory_bytes)));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<trust::Target> Stages::trusted(const std::string& path, const std::string& digest, const std::string& name,
+                                      const std::string& version) {
+  VERGE_ASSIGN(trust::Target target, trust.target(ports.network, path, ports.clock.now_ms() / 1000));
+  if (target.digest != digest) return wrong_target(path, "digest", digest, target.digest);
+  VERGE_ASSIGN(const wire::TargetCustom custom, wire::read_target_custom(target.custom, wire::Place(path)));
+  if (custom.name != name || custom.version != version) {
+    return wrong_target(path, "name and version", name + " " + version, custom.name + " " + custom.version);
+  }
+  VERGE_TRY(package::check_fit(custom, ports.runtime.device()));
+  return target;
+}
+
+Result<FoundTarget> Stages::find(const wire::DesiredApplication& desired) {
+  VERGE_TRY(trust.refresh(ports.network, ports.clock.now_ms() / 1000));
+  FoundTarget found;
+  VERGE_ASSIGN(found.target_, trusted(desired.target, desired.digest, desired.application, desired.version));
+  found.pointer_.application = desired.application;
+  found.pointer_.version = desired.version;
+  found.pointer_.target = desired.target;
+  found.pointer_.digest = desired.digest;
+  return found;
+}
+
+Result<void> Stages::fetch_document(const BlobOrder& order, Traffic& traffic) {
+  if (order.size_bytes > kDocumentLimitBytes) {
+    return Error(ErrorCode::data_loss, "VRG-UPD-003",
+                 fmt::format("{}: expected a document of at most 4 MiB, got {}", order.digest,
+                             human_bytes(static_cast<double>(order.size_bytes))));
+  }
+  VERGE_TRY(store.fetch(order, ports.network, traffic.fetched_bytes));
+  return store.check(order);
+}
+
+Result<DownloadedTarget> Stages::download(const FoundTarget& found, Traffic& traffic) {
+  DownloadedTarget downloaded;
+  downloaded.pointer_ = found.pointer_;
+  VERGE_TRY(fetch_document({found.target_.digest, found.target_.length_bytes}, traffic));
+  if (!is_lone_model(found.pointer_)) {
+    VERGE_ASSIGN(const std::string text,
+                 ports.files.read(ContentStore::blob_name(found.pointer_.digest), kDocumentLimitBytes));
+    VERGE_ASSIGN(const wire::Application document, read_application_document(text, found.pointer_));
+    for (const auto& model : document.models) {
+      VERGE_ASSIGN(const trust::Target target, trusted(model_target(model), *model.digest, model.model, model.version));
+      VERGE_TRY(fetch_document({target.digest, target.length_bytes}, traffic));
+    }
+  }
+  VERGE_ASSIGN(downloaded.plan_, plan(found.pointer_));
+  std::uint64_t there = 0;
+  traffic.total_bytes = 0;
+  for (const auto& blob : downloaded.plan_.blobs) {
+    traffic.total_bytes += blob.size_bytes;
+    there += store.bytes_there(blob);
+  }
+  if (traffic.reused_bytes == 0 && there > traffic.fetched_bytes) traffic.reused_bytes = there - traffic.fetched_bytes;
+  const auto missing = traffic.total_bytes - there;
+  if (const auto free = ports.files.free_bytes(); missing > 0 && missing + kReserveBytes > free) {
+    return Error(
+        ErrorCode::failed_precondition, "VRG-UPD-006",
+        fmt::format("needs {} of disk, has {}; free some space and deploy again",
+                    human_bytes(static_cast<double>(missing + kReserveBytes)), human_bytes(static_cast<double>(free))));
+  }
+  for (const auto& blob : downloaded.plan_.blobs) VERGE_TRY(store.fetch(blob, ports.network, traffic.fetched_bytes));
+  return downloaded;
+}
+
+Result<Plan> Stages::plan(const wire::DevicePointer& pointer) {
+  Plan plan;
+  const auto read = [&](const std::string& digest) -> Result<std::string> {
+    VERGE_ASSIGN(std::string text, ports.files.read(ContentStore::blob_name(digest), kDocumentLimitBytes));
+    add_blob(plan, digest, text.size());
+    return text;
+  };
+  if (is_lone_model(pointer)) {
+    plan.document = lone_model(pointer);
+  } else {
+    VERGE_ASSIGN(const std::string text, read(pointer.digest));
+    VERGE_ASSIGN(plan.document, read_application_document(text, pointer));
+  }
+  for (const auto& model : plan.document.models) {
+    VERGE_ASSIGN(const std::string text, read(*model.digest));
+    VERGE_ASSIGN(auto content, package::read_manifest(text, *model.digest));
+    add_blob(plan, content.config.digest, content.config.size_bytes);
+    for (const auto& file : content.files) add_blob(plan, file.digest, file.size_bytes);
+    plan.packages.push_back({*model.digest, std::move(content)});
+  }
+  return plan;
+}
+
+Result<VerifiedApplication> Stages::check_content(const wire::DevicePointer& pointer, const Plan& plan) {
+  for (const auto& blob : plan.blobs) VERGE_TRY(store.check(blob));
+  VerifiedApplication application;
+  application.pointer_ = pointer;
+  application.document_ = plan.document;
+  for (std::size_t i = 0; i < plan.packages.size(); ++i) {
+    const auto& files = plan.packages[i].content.files;
+    const auto file = std::ranges::find(files, package::kMetadataFile, &package::PackageFile::path);
+    const auto& model = plan.document.models[i];
+    if (file == files.end()) return wrong_target(model_target(model), "file", package::kMetadataFile, "no such file");
+    VERGE_ASSIGN(const std::string text, ports.files.read(ContentStore::blob_name(file->digest), kDocumentLimitBytes));
+    VERGE_ASSIGN(const wire::Node node, wire::parse_json(text, package::kMetadataFile));
+    VERGE_ASSIGN(wire::Metadata metadata, wire::read_metadata(node, wire::Place(package::kMetadataFile)));
+    if (metadata.name != model.model || metadata.version != model.version) {
+      return wrong_target(model_target(model), "a package of", model.model + " " + model.version,
+                          metadata.name + " " + metadata.version);
+    }
+    application.packages_.push_back(
+        {plan.packages[i].digest, ContentStore::package_folder(plan.packages[i].digest), std::move(metadata)});
+  }
+  return application;
+}
+
+Result<VerifiedTarget> Stages::verify(const DownloadedTarget& downloaded) {
+  VerifiedTarget verified;
+  VERGE_ASSIGN(verified.application_, check_content(downloaded.pointer_, downloaded.plan_));
+  verified.plan_ = downloaded.plan_;
+  return verified;
+}
+
+Result<void> Stages::link_package(const Plan::Package& package) {
+  const auto folder = ContentStore::package_folder(package.digest);
+  VERGE_ASSIGN(const auto there, ports.files.list(folder));
+  if (!there.empty()) return {};
+  const auto part = folder + ".part";
+  VERGE_TRY(ports.files.remove(part));
+  for (const auto& file : package.content.files) {
+    VERGE_TRY(ports.files.link(ContentStore::blob_name(file.digest), part + "/" + file.path));
+  }
+  return ports.files.rename(part, folder);
+}
+
+Result<InstalledCandidate> Stages::install(const VerifiedTarget& verified) {
+  for (const auto& package : verified.plan_.packages) VERGE_TRY(link_package(package));
+  InstalledCandidate installed;
+  installed.application_ = verified.application_;
+  return installed;
+}
+
+Result<TestedCandidate> Stages::try_out(const InstalledCandidate& installed, std::map<std::string, double>& numbers) {
+  VERGE_ASSIGN(const auto trials, ports.runtime.try_out(installed.application_));
+  Result<void> judged;
+  for (std::size_t i = 0; i < trials.size() && i < installed.application_.packages_.size(); ++i) {
+    const auto& trial = trials[i];
+    numbers["golden_samples"] += static_cast<double>(trial.golden_samples);
+    numbers["golden_passed"] += static_cast<double>(trial.golden_passed);
+    numbers["memory_bytes"] += static_cast<double>(trial.memory_bytes);
+    numbers["latency_ms"] = std::max(numbers["latency_ms"], trial.latency_ms);
+    if (judged) judged = judge(trial, installed.application_.packages_[i].metadata);
+  }
+  VERGE_TRY(std::move(judged));
+  TestedCandidate tested;
+  tested.application_ = installed.application_;
+  return tested;
+}
+
+Result<VerifiedApplication> Stages::check_again(const wire::DevicePointer& pointer) {
+  VERGE_ASSIGN(const auto size, ports.files.size(ContentStore::blob_name(pointer.digest)));
+  VERGE_TRY(store.check({pointer.digest, size}));
+  VERGE_ASSIGN(const Plan found, plan(pointer));
+  VERGE_ASSIGN(VerifiedApplication application, check_content(pointer, found));
+  for (const auto& package : found.packages) VERGE_TRY(link_package(package));
+  return application;
+}
+
+}  // namespace verge::update

@@ -1,0 +1,26 @@
+// Watch: how a new version proves itself on live traffic.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "verge/update/ports.hpp"
+#include "verge/wire/desired_state.hpp"
+
+namespace verge::update {
+
+/// Median times of the version before, by model.
+using Baseline = std::map<std::string, double>;
+
+[[nodiscard]] Baseline baseline_of(const std::vector<LiveModel>& models);
+
+/// Judges what the new version has done so far, and writes it into `numbers`. Errors: failed_precondition (VRG-UPD-010
+/// it does not run; 011 too many requests fail; 012 slower than its budget, or than the version before by more than
+/// allowed).
+Result<void> judge_live(const VerifiedApplication& application, const std::vector<LiveModel>& models,
+                        const wire::WatchPolicy& policy, const Baseline& before,
+                        std::map<std::string, double>& numbers);
+
+}  // namespace verge::update
