@@ -37,7 +37,14 @@ Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
   const std::string origin = file.string();
   VERGE_ASSIGN(wire::EdgeConfig configuration, wire::read_edge_config(node, wire::Place(origin)));
   VERGE_TRY(check_names(configuration, origin));
+  if (configuration.hub && !configuration.state_directory) {
+    return Error(ErrorCode::invalid_argument, "VRG-AGT-002",
+                 fmt::format("{} line {}: 'hub' needs a 'state_directory', where the device keeps its identity and its "
+                             "models; add one",
+                             origin, configuration.hub->line));
+  }
   const auto folder = std::filesystem::absolute(file).parent_path();
+  if (configuration.hub) make_absolute(configuration.hub->enrolment, folder);
   if (configuration.state_directory) make_absolute(*configuration.state_directory, folder);
   for (auto& model : configuration.models) make_absolute(model.package, folder);
   for (auto& pipeline : configuration.pipelines) {

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "trial.hpp"
 #include "verge/agent/agent.hpp"
 
 namespace {
@@ -54,12 +55,30 @@ int main(int argc, char** argv) {
   std::string config;
   bool check = false;
   app.set_version_flag("--version", "verge-agent " VERGE_VERSION);
-  app.add_option("--config", config, "edge_config.yaml")->required();
+  auto* config_option = app.add_option("--config", config, "edge_config.yaml");
   app.add_flag("--check", check, "Check the configuration and stop");
+  // How the agent runs itself to try out a candidate apart from traffic; nothing for people.
+  verge::agent::TrialOrder trial;
+  std::string trial_state;
+  bool describe_engines = false;
+  auto* try_out = app.add_option("--try-out", trial.folder)->group("");
+  app.add_option("--digest", trial.digest)->group("")->needs(try_out);
+  app.add_option("--model", trial.model)->group("")->needs(try_out);
+  app.add_option("--engine", trial.engine)->group("")->needs(try_out);
+  app.add_option("--threads", trial.threads)->group("")->needs(try_out);
+  app.add_option("--state", trial_state)->group("")->needs(try_out);
+  app.add_flag("--describe-engines", describe_engines)->group("");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  trial.state_directory = trial_state;
+  if (*try_out) return verge::agent::run_trial(trial);
+  if (describe_engines) return verge::agent::run_describe_engines();
+  if (!*config_option) {
+    std::fputs("verge-agent: --config is required; see 'verge-agent --help'\n", stderr);
+    return 2;
   }
   return run(config, check);
 }

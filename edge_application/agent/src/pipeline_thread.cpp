@@ -7,17 +7,19 @@ namespace verge::agent {
 /// Counts and logs; a source that fails on every sample must not flood the log.
 class PipelineThread::Reporter final : public pipeline::Observer {
  public:
-  Reporter(std::string name, std::shared_ptr<telemetry::ModelMetrics> model,
+  Reporter(std::string name, std::shared_ptr<inference_api::ServedModel> model,
            std::shared_ptr<telemetry::PipelineMetrics> metrics, Log& log)
       : name_(std::move(name)), model_(std::move(model)), metrics_(std::move(metrics)), log_(log) {}
 
   void on_predicted(const pipeline::Outcome& outcome, const pipeline::Counts& counts) override {
     model_->observe(outcome.worker.times());
+    model_->tally.count(false);
     metrics_->predicted();
     count_dropped(counts);
   }
   void on_error(const pipeline::Sample& sample, const Error& error, const pipeline::Counts& counts) override {
     metrics_->failed();
+    model_->tally.count(true);
     count_dropped(counts);
     const auto now = std::chrono::steady_clock::now();
     if (last_ && now - *last_ < std::chrono::seconds(1)) {
@@ -45,7 +47,7 @@ class PipelineThread::Reporter final : public pipeline::Observer {
     dropped_ = counts.dropped;
   }
   std::string name_;
-  std::shared_ptr<telemetry::ModelMetrics> model_;
+  std::shared_ptr<inference_api::ServedModel> model_;
   std::shared_ptr<telemetry::PipelineMetrics> metrics_;
   Log& log_;
   std::int64_t dropped_ = 0;
@@ -73,8 +75,7 @@ Result<std::unique_ptr<PipelineThread>> PipelineThread::start(const wire::Pipeli
   VERGE_ASSIGN(started->sink_, pipeline::json_lines_sink(entry.sink.json_lines->path));
   started->entry_ = wire::write_json_line(wire::to_node(entry));
   started->model_ = std::move(model);
-  started->reporter_ =
-      std::make_unique<Reporter>(entry.name, started->model_->metrics, metrics.pipeline(entry.name), log);
+  started->reporter_ = std::make_unique<Reporter>(entry.name, started->model_, metrics.pipeline(entry.name), log);
   started->thread_ = std::jthread([self = started.get()](const std::stop_token& stop) {
     const auto counts = pipeline::run(*self->source_, *self->model_->workers, *self->sink_, *self->reporter_, stop);
     self->reporter_->finish(counts);

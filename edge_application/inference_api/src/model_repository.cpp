@@ -1,5 +1,8 @@
 #include "verge/inference_api/model_repository.hpp"
 
+#include <algorithm>
+#include <vector>
+
 #include <vector>
 
 #include <fmt/format.h>
@@ -7,6 +10,30 @@
 #include "verge/base/text.hpp"
 
 namespace verge::inference_api {
+
+void Tally::observe(const processing::StageTimes& times) noexcept {
+  const auto at = observed_.fetch_add(1, std::memory_order_relaxed);
+  infer_ns_[at % infer_ns_.size()].store(times.infer_ns, std::memory_order_relaxed);
+}
+
+void Tally::count(bool failed) noexcept {
+  requests_.fetch_add(1, std::memory_order_relaxed);
+  if (failed) failed_.fetch_add(1, std::memory_order_relaxed);
+}
+
+Tally::Counts Tally::counts() const {
+  Counts counts;
+  counts.requests = requests_.load(std::memory_order_relaxed);
+  counts.failed = failed_.load(std::memory_order_relaxed);
+  const auto filled = std::min<std::uint64_t>(observed_.load(std::memory_order_relaxed), infer_ns_.size());
+  if (filled == 0) return counts;
+  std::vector<std::int64_t> times(filled);
+  for (std::size_t i = 0; i < filled; ++i) times[i] = infer_ns_[i].load(std::memory_order_relaxed);
+  std::ranges::sort(times);
+  counts.p50_ms = static_cast<double>(times[(filled - 1) / 2]) / 1e6;
+  counts.p99_ms = static_cast<double>(times[(filled - 1) * 99 / 100]) / 1e6;
+  return counts;
+}
 
 void ModelRepository::replace(Models models) {
   auto next = std::make_shared<const Models>(std::move(models));

@@ -80,7 +80,7 @@ http::Response predict(const http::Request& request, ServedModel& model) {
   const bool image = model.workers->model().takes_image();
   const auto prediction = image ? (*worker)->predict_encoded(request.body) : (*worker)->predict_values(request.body);
   if (!prediction) return refuse(prediction.error());
-  model.metrics->observe((*worker)->times());
+  model.observe((*worker)->times());
   const auto wanted = wanted_by(request.header("Accept"), **prediction);
   if (!wanted) {
     auto refused = refuse(wanted.error());

@@ -52,7 +52,7 @@ http::Response infer(const http::Request& request, ServedModel& served) {
   if (!call) return refuse(call.error());
   const auto outputs = (*worker)->infer();
   if (!outputs) return refuse(outputs.error());
-  served.metrics->observe((*worker)->times());
+  served.observe((*worker)->times());
   return write_infer_response(*call, served, *outputs);
 }
 
@@ -111,7 +111,7 @@ http::Response model_request(const http::Request& request, const ModelRepository
   if (path.action.empty()) return model_metadata(served);
   if (path.action == "ready") return empty_response();
   http::Response response = path.action == "infer" ? infer(request, served) : predict(request, served);
-  served.metrics->count_request(response.status < 400 ? "ok" : response.status < 500 ? "refused" : "failed");
+  served.count(response.status < 400 ? "ok" : response.status < 500 ? "refused" : "failed");
   return response;
 }
 

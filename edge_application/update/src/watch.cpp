@@ -18,23 +18,25 @@ Error too_slow(const LiveModel& live, std::string_view expected) {
 Result<void> judge_model(const LiveModel& live, const wire::Metadata& metadata, const wire::WatchPolicy& policy,
                          const Baseline& before) {
   if (live.requests < std::max<std::int64_t>(policy.min_requests, 1)) return {};
+  const auto old = before.find(live.model);
+  const double old_ratio = old == before.end() ? 0 : old->second.error_ratio;
   const double ratio = static_cast<double>(live.failed) / static_cast<double>(live.requests);
-  if (ratio > policy.max_error_ratio) {
+  if (ratio > old_ratio + policy.max_error_ratio) {
     return Error(
         ErrorCode::failed_precondition, "VRG-UPD-011",
         fmt::format("model '{}' on live traffic: expected at most {:.3g} % of requests to fail, got {:.3g} % ({} "
                     "of {}); the version before is back",
-                    live.model, policy.max_error_ratio * 100, ratio * 100, live.failed, live.requests));
+                    live.model, (old_ratio + policy.max_error_ratio) * 100, ratio * 100, live.failed, live.requests));
   }
   const auto budget = metadata.budget.value_or(wire::Budget{});
   if (budget.latency_ms && live.p50_ms > *budget.latency_ms) {
     return too_slow(live, fmt::format("{} ms (its budget)", *budget.latency_ms));
   }
-  const auto old = before.find(live.model);
-  if (policy.max_latency_ratio > 0 && old != before.end() && old->second > 0 &&
-      live.p50_ms > old->second * policy.max_latency_ratio) {
-    return too_slow(live, fmt::format("{:.3f} ms ({} × {:.3f} ms of the version before)",
-                                      old->second * policy.max_latency_ratio, policy.max_latency_ratio, old->second));
+  if (policy.max_latency_ratio > 0 && old != before.end() && old->second.p50_ms > 0 &&
+      live.p50_ms > old->second.p50_ms * policy.max_latency_ratio) {
+    return too_slow(
+        live, fmt::format("{:.3f} ms ({} × {:.3f} ms of the version before)",
+                          old->second.p50_ms * policy.max_latency_ratio, policy.max_latency_ratio, old->second.p50_ms));
   }
   return {};
 }
@@ -44,7 +46,9 @@ Result<void> judge_model(const LiveModel& live, const wire::Metadata& metadata, 
 Baseline baseline_of(const std::vector<LiveModel>& models) {
   Baseline baseline;
   for (const auto& live : models) {
-    if (live.requests > 0) baseline[live.model] = live.p50_ms;
+    if (live.requests > 0) {
+      baseline[live.model] = {live.p50_ms, static_cast<double>(live.failed) / static_cast<double>(live.requests)};
+    }
   }
   return baseline;
 }

@@ -11,8 +11,12 @@
 
 namespace verge::update {
 
-/// Median times of the version before, by model.
-using Baseline = std::map<std::string, double>;
+/// What the version before did, by model: clients that send rubbish must not be held against the new one.
+struct BaselineModel {
+  double p50_ms = 0;
+  double error_ratio = 0;
+};
+using Baseline = std::map<std::string, BaselineModel>;
 
 [[nodiscard]] Baseline baseline_of(const std::vector<LiveModel>& models);
 

@@ -13,8 +13,8 @@
 namespace verge::agent {
 
 /// Reads and checks edge_config.yaml; relative paths in it are made absolute from the file's own folder. Errors name
-/// file, line and key (VRG-DOC-…, and VRG-AGT-001 two models or pipelines of one name, 002 a pipeline without its
-/// model).
+/// file, line and key (VRG-DOC-…, and VRG-AGT-001 two models or pipelines of one name, 002 a hub without a state
+/// directory).
 Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file);
 
 /// Used by one thread, the one that handles signals.
@@ -27,7 +27,8 @@ class Agent {
   Agent& operator=(const Agent&) = delete;
 
   /// Opens the API at once, then loads the models and starts the pipelines. A model that does not load is logged and
-  /// left out: the others serve. Errors: the API's address.
+  /// left out: the others serve. With a hub, runs what was active before, and joins it in the background. Errors: the
+  /// API's address; the hub's enrolment file.
   Result<void> start(const wire::EdgeConfig& configuration);
   /// Loads what changed, keeps what did not, then switches. Requests under way end on the model that they found.
   /// Errors, leaving everything as it was: failed_precondition (VRG-AGT-003) when a model does not load.

@@ -1,6 +1,7 @@
 // Model repository: the models that are served, replaced as a whole.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <map>
 #include <memory>
@@ -14,11 +15,43 @@
 
 namespace verge::inference_api {
 
+/// What a model has done since it was loaded: an update is judged by it. Thread-safe; allocates nothing.
+class Tally {
+ public:
+  void observe(const processing::StageTimes& times) noexcept;
+  void count(bool failed) noexcept;
+
+  struct Counts {
+    std::int64_t requests = 0;
+    std::int64_t failed = 0;
+    double p50_ms = 0;  ///< Of the last 1024 inferences.
+    double p99_ms = 0;
+  };
+  [[nodiscard]] Counts counts() const;
+
+ private:
+  std::atomic<std::int64_t> requests_{0};
+  std::atomic<std::int64_t> failed_{0};
+  std::atomic<std::uint64_t> observed_{0};
+  std::array<std::atomic<std::int64_t>, 1024> infer_ns_{};
+};
+
 /// A model with its workers. Lives until its last request has ended.
 struct ServedModel {
   std::string name;  ///< In the API.
   std::unique_ptr<processing::WorkerPool> workers;
   std::shared_ptr<telemetry::ModelMetrics> metrics;
+  Tally tally;
+  /// One sample went through.
+  void observe(const processing::StageTimes& times) {
+    metrics->observe(times);
+    tally.observe(times);
+  }
+  /// A request was answered, or a sample of a pipeline went through or failed.
+  void count(std::string_view code) {
+    metrics->count_request(code);
+    tally.count(code != "ok");
+  }
   [[nodiscard]] const std::string& version() const { return workers->model().package().metadata.version; }
 };
 

@@ -1,0 +1,106 @@
+#include "device_runtime.hpp"
+
+#include <charconv>
+#include <fstream>
+#include <iterator>
+
+#include "trial.hpp"
+
+namespace verge::agent {
+namespace {
+
+constexpr int kTrialTimeout_s = 300;
+
+std::int64_t signed_bytes(std::uint64_t bytes) {
+  return static_cast<std::int64_t>(bytes);
+}
+
+std::optional<std::int64_t> available_memory() {
+  std::ifstream file("/proc/meminfo");
+  const std::string content{std::istreambuf_iterator<char>(file), {}};
+  constexpr std::string_view kKey = "MemAvailable:";
+  const auto at = content.find(kKey);
+  if (at == std::string::npos) return std::nullopt;
+  const auto digit = content.find_first_of("0123456789", at);
+  std::int64_t kib = 0;
+  std::from_chars(content.data() + digit, content.data() + content.size(), kib);
+  return kib * 1024;
+}
+
+}  // namespace
+
+DeviceRuntime::DeviceRuntime(Serving& serving, const telemetry::DeviceInfo& info, const wire::Device& configured,
+                             std::filesystem::path state_directory)
+    : serving_(serving), state_directory_(std::move(state_directory)) {
+  report_.host_name = info.host_name;
+  report_.operating_system = info.operating_system;
+  report_.kernel = info.kernel;
+  report_.architecture = info.architecture;
+  report_.processor = info.processor;
+  report_.cores = info.cores;
+  report_.memory_bytes = signed_bytes(info.memory_bytes);
+  report_.device_type = configured.type;
+  report_.labels = configured.labels;
+}
+
+wire::DeviceReport DeviceRuntime::device() {
+  const std::lock_guard lock(mutex_);
+  if (report_.engines.empty()) report_.engines = engines_apart().value_or(std::vector<wire::EngineReport>{});
+  wire::DeviceReport report = report_;
+  report.memory_available_bytes = available_memory();
+  std::error_code failed;
+  const auto space = std::filesystem::space(state_directory_, failed);
+  if (!failed) report.disk_free_bytes = signed_bytes(space.available);
+  report.resident_bytes = signed_bytes(telemetry::resident_bytes());
+  return report;
+}
+
+std::vector<ModelOrder> DeviceRuntime::orders(const update::VerifiedApplication& application) const {
+  std::vector<ModelOrder> orders;
+  for (std::size_t i = 0; i < application.packages().size(); ++i) {
+    const auto& model = application.document().models[i];
+    ModelOrder order;
+    order.package = (state_directory_ / application.packages()[i].folder).string();
+    order.digest = application.packages()[i].digest;
+    order.name = model.name.value_or(model.model);
+    if (model.engine) order.engine = wire::name(*model.engine);
+    order.threads = static_cast<unsigned>(model.threads.value_or(0));
+    orders.push_back(std::move(order));
+  }
+  return orders;
+}
+
+Result<std::vector<update::ModelTrial>> DeviceRuntime::try_out(const update::VerifiedApplication& candidate) {
+  std::vector<update::ModelTrial> trials;
+  for (const auto& order : orders(candidate)) {
+    TrialOrder trial;
+    trial.folder = order.package;
+    trial.digest = order.digest;
+    trial.model = order.name;
+    trial.engine = order.engine;
+    trial.threads = serving_.threads(order.threads);
+    trial.state_directory = state_directory_;
+    VERGE_ASSIGN(auto result, try_out_apart(trial, kTrialTimeout_s));
+    trials.push_back(std::move(result));
+  }
+  return trials;
+}
+
+Result<void> DeviceRuntime::switch_to(const update::VerifiedApplication& application) {
+  return serving_.replace(application.pointer().application, orders(application), application.document().pipelines);
+}
+
+void DeviceRuntime::end(const std::string& application) {
+  serving_.end(application);
+}
+
+std::vector<update::LiveModel> DeviceRuntime::live(const std::string& application) {
+  std::vector<update::LiveModel> models;
+  for (const auto& served : serving_.models(application)) {
+    const auto counts = served->tally.counts();
+    models.push_back({served->name, counts.requests, counts.failed, counts.p50_ms, counts.p99_ms});
+  }
+  return models;
+}
+
+}  // namespace verge::agent

@@ -1,0 +1,34 @@
+// Device runtime: the updater's view of what runs here.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "serving.hpp"
+#include "verge/telemetry/device_info.hpp"
+#include "verge/update/ports.hpp"
+#include "verge/wire/edge_config.hpp"
+
+namespace verge::agent {
+
+class DeviceRuntime final : public update::Runtime {
+ public:
+  DeviceRuntime(Serving& serving, const telemetry::DeviceInfo& info, const wire::Device& configured,
+                std::filesystem::path state_directory);
+
+  wire::DeviceReport device() override;
+  Result<std::vector<update::ModelTrial>> try_out(const update::VerifiedApplication& candidate) override;
+  Result<void> switch_to(const update::VerifiedApplication& application) override;
+  void end(const std::string& application) override;
+  std::vector<update::LiveModel> live(const std::string& application) override;
+
+ private:
+  [[nodiscard]] std::vector<ModelOrder> orders(const update::VerifiedApplication& application) const;
+
+  Serving& serving_;
+  std::filesystem::path state_directory_;
+  std::mutex mutex_;
+  wire::DeviceReport report_;  ///< What does not change.
+};
+
+}  // namespace verge::agent

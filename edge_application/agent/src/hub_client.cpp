@@ -1,0 +1,113 @@
+#include "hub_client.hpp"
+
+#include <fmt/format.h>
+
+namespace verge::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+template <typename Document, typename Read>
+Result<Document> read_reply(const http_client::Reply& reply, std::string_view what, Read read) {
+  if (reply.status >= 400) return http_client::error_of(reply);
+  VERGE_ASSIGN(const wire::Node node, wire::parse_json(reply.body, what));
+  return read(node, wire::Place(what));
+}
+
+}  // namespace
+
+Result<void> HubClient::use(const wire::Identity& identity, const crypto::PrivateKey& key) {
+  http_client::ClientOptions options;
+  options.base_url = identity.hub_url;
+  options.ca_certificate = identity.ca_certificate;
+  options.client_certificate = identity.certificate;
+  options.client_key = key.pem();
+  options.user_agent = "verge-agent/" + version_;
+  Client made[3];
+  for (auto& one : made) {
+    VERGE_ASSIGN(auto client, http_client::Client::create(options));
+    one = std::move(client);
+  }
+  const std::lock_guard lock(mutex_);
+  desired_ = std::move(made[0]);
+  reports_ = std::move(made[1]);
+  content_ = std::move(made[2]);
+  return {};
+}
+
+Result<HubClient::Client> HubClient::client(Client HubClient::*which) {
+  const std::lock_guard lock(mutex_);
+  if (this->*which) return this->*which;
+  return Error(ErrorCode::unavailable, "VRG-AGT-006", "the device has not joined its hub yet");
+}
+
+Result<std::string> HubClient::fetch(std::string_view name, std::uint64_t limit_bytes) {
+  VERGE_ASSIGN(const Client hub, client(&HubClient::content_));
+  http_client::Call call;
+  call.path = fmt::format("/tuf/metadata/{}", name);
+  call.limit_bytes = limit_bytes;
+  VERGE_ASSIGN(http_client::Reply reply, hub->send(call, stop_));
+  if (reply.status >= 400) return http_client::error_of(reply);
+  return std::move(reply.body);
+}
+
+Result<void> HubClient::blob(const std::string& digest, std::uint64_t offset,
+                             const std::function<Result<void>(std::span<const std::byte>)>& sink) {
+  VERGE_ASSIGN(const Client hub, client(&HubClient::content_));
+  return hub->download("/api/v1/device/blobs/" + digest, offset, sink, 30s, stop_);
+}
+
+Result<std::optional<wire::DesiredState>> HubClient::desired(std::int64_t after, int wait_s) {
+  VERGE_ASSIGN(const Client hub, client(&HubClient::desired_));
+  http_client::Call call;
+  call.path = fmt::format("/api/v1/device/desired?after={}&wait_s={}", after, wait_s);
+  call.timeout = std::chrono::seconds(wait_s) + 20s;
+  VERGE_ASSIGN(const http_client::Reply reply, hub->send(call, stop_));
+  if (reply.status == 204) return std::optional<wire::DesiredState>();
+  VERGE_ASSIGN(wire::DesiredState state,
+               read_reply<wire::DesiredState>(reply, "the desired state", wire::read_desired_state));
+  return std::optional(std::move(state));
+}
+
+Result<wire::ReportAnswer> HubClient::report(const wire::ReportedState& state) {
+  VERGE_ASSIGN(const Client hub, client(&HubClient::reports_));
+  http_client::Call call;
+  call.method = "PUT";
+  call.path = "/api/v1/device/report";
+  call.body = wire::write_json_line(wire::to_node(state));
+  VERGE_ASSIGN(const http_client::Reply reply, hub->send(call, stop_));
+  return read_reply<wire::ReportAnswer>(reply, "the answer to a report", wire::read_report_answer);
+}
+
+Result<wire::CertificateAnswer> HubClient::certificate(const std::string& hub_url, const std::string& ca_certificate,
+                                                       const wire::CertificateRequest& request) {
+  http_client::ClientOptions options;
+  options.base_url = hub_url;
+  options.ca_certificate = ca_certificate;
+  options.user_agent = "verge-agent/" + version_;
+  VERGE_ASSIGN(const auto hub, http_client::Client::create(options));
+  http_client::Call call;
+  call.method = "POST";
+  call.path = "/api/v1/certificates";
+  call.body = wire::write_json_line(wire::to_node(request));
+  VERGE_ASSIGN(const http_client::Reply reply, hub->send(call, stop_));
+  return read_reply<wire::CertificateAnswer>(reply, "the certificate", wire::read_certificate_answer);
+}
+
+Result<std::int64_t> HubClient::hub_time_ms(const std::string& hub_url, const std::string& ca_certificate) {
+  http_client::ClientOptions options;
+  options.base_url = hub_url;
+  options.ca_certificate = ca_certificate;
+  options.check_validity_dates = false;
+  VERGE_ASSIGN(const auto hub, http_client::Client::create(options));
+  http_client::Call call;
+  call.path = "/api/v1/time";
+  VERGE_ASSIGN(const http_client::Reply reply, hub->send(call, stop_));
+  if (reply.status >= 400) return http_client::error_of(reply);
+  VERGE_ASSIGN(const wire::Node node, wire::parse_json(reply.body, "the hub's time"));
+  const wire::Node* time = node.find("time_ms");
+  if (time == nullptr) return Error(ErrorCode::data_loss, "VRG-AGT-007", "the hub's answer has no time_ms");
+  return std::atoll(time->text.c_str());
+}
+
+}  // namespace verge::agent

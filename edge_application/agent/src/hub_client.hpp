@@ -1,0 +1,56 @@
+// Hub client: the device's side of the two documents, of metadata and of blobs, over mutual TLS.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+
+#include "identity.hpp"
+#include "verge/http_client/client.hpp"
+#include "verge/update/ports.hpp"
+#include "verge/wire/certificate_answer.hpp"
+#include "verge/wire/certificate_request.hpp"
+#include "verge/wire/desired_state.hpp"
+#include "verge/wire/report_answer.hpp"
+#include "verge/wire/reported_state.hpp"
+
+namespace verge::agent {
+
+/// Thread-safe; its three kinds of call do not wait for one another. Errors: those of http_client.
+class HubClient final : public update::Network {
+ public:
+  explicit HubClient(std::string version) : version_(std::move(version)) {}
+
+  /// From now on: this hub, this certificate. Errors: VRG-HTC-008.
+  Result<void> use(const wire::Identity& identity, const crypto::PrivateKey& key);
+  /// Ends calls when requested.
+  void stop_with(std::stop_token stop) { stop_ = std::move(stop); }
+
+  Result<std::string> fetch(std::string_view name, std::uint64_t limit_bytes) override;
+  Result<void> blob(const std::string& digest, std::uint64_t offset,
+                    const std::function<Result<void>(std::span<const std::byte>)>& sink) override;
+
+  /// Nothing when there is no newer version within `wait_s`.
+  Result<std::optional<wire::DesiredState>> desired(std::int64_t after, int wait_s);
+  Result<wire::ReportAnswer> report(const wire::ReportedState& state);
+
+  /// Joins or renews; needs no certificate.
+  Result<wire::CertificateAnswer> certificate(const std::string& hub_url, const std::string& ca_certificate,
+                                              const wire::CertificateRequest& request);
+  /// The hub's clock in milliseconds since 1970, from a server whose certificate is checked but for its dates.
+  Result<std::int64_t> hub_time_ms(const std::string& hub_url, const std::string& ca_certificate);
+
+ private:
+  using Client = std::shared_ptr<http_client::Client>;
+  Result<Client> client(Client HubClient::*which);
+
+  std::string version_;
+  std::stop_token stop_;
+  std::mutex mutex_;
+  Client desired_;
+  Client reports_;
+  Client content_;
+};
+
+}  // namespace verge::agent

@@ -1,0 +1,93 @@
+// Hub link: joins the hub, brings down what is desired, reports what is, and updates.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "device_runtime.hpp"
+#include "hub_client.hpp"
+#include "verge/update/disk_files.hpp"
+#include "verge/update/updater.hpp"
+
+namespace verge::agent {
+
+struct HubLinkOptions {
+  std::filesystem::path state_directory;
+  std::filesystem::path enrolment;
+  std::string device_name;
+  std::string agent_version;
+};
+
+/// Three threads: one asks for the desired state, one reports, one updates. Without a hub in reach everything that runs
+/// goes on, and what was desired last is brought about as far as the store allows.
+class HubLink {
+ public:
+  HubLink(Log& log, HubLinkOptions options, Serving& serving, DeviceRuntime& runtime);
+  ~HubLink();
+  HubLink(const HubLink&) = delete;
+  HubLink& operator=(const HubLink&) = delete;
+
+  /// Runs what was active before, then starts the threads. Errors: neither an identity nor an enrolment file can be
+  /// read.
+  Result<void> start();
+  void stop();
+  /// What is reported, with the link's own state, as JSON.
+  [[nodiscard]] std::string status_json();
+
+ private:
+  class SystemClock;
+  class SystemRandom;
+
+  Result<std::string> first_root();
+  void run_desired(const std::stop_token& stop);
+  void run_reports(const std::stop_token& stop);
+  void run_updates(const std::stop_token& stop);
+  /// Joins, joins anew, or renews, where that is due.
+  Result<void> keep_identity();
+  Result<void> join(const wire::Enrolment& enrolment);
+  Result<void> renew(wire::Identity identity);
+  Result<void> adopt(wire::Identity identity, const crypto::PrivateKey& key);
+  [[nodiscard]] wire::ReportedState state();
+  Result<void> report();
+  void check_clock(std::int64_t hub_time_ms);
+  /// Logs an error of the link once, and keeps it for the status; an empty one means that all is well.
+  void set_trouble(const std::string& what, const std::string& text);
+  void explain_certificate_trouble(const Error& error);
+  /// Sleeps for `ms`, or until woken or stopped.
+  void rest(std::int64_t ms, std::atomic<bool>& woken, const std::stop_token& stop);
+  void wake(std::atomic<bool>& woken);
+
+  Log& log_;
+  HubLinkOptions options_;
+  Serving& serving_;
+  DeviceRuntime& runtime_;
+  IdentityFiles files_;
+  std::unique_ptr<SystemClock> clock_;
+  std::unique_ptr<SystemRandom> random_;
+  update::DiskFiles disk_;
+  HubClient hub_;
+  std::unique_ptr<update::Updater> updater_;
+  std::string instance_;
+  std::int64_t started_ms_ = 0;
+
+  std::mutex exchange_;  ///< Held while the identity is used up and written: by a report, a join, a renewal.
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::optional<wire::Identity> identity_;
+  std::map<std::string, std::string> troubles_;
+  std::string clock_message_;
+  std::atomic<bool> wake_updates_{false};
+  std::atomic<bool> wake_reports_{false};
+  std::atomic<bool> ask_anew_{false};
+  std::stop_source stop_;
+  std::jthread desired_thread_;
+  std::jthread report_thread_;
+  std::jthread update_thread_;
+};
+
+}  // namespace verge::agent

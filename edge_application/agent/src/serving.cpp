@@ -1,0 +1,234 @@
+#include "serving.hpp"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "verge/package/image_layout.hpp"
+
+namespace verge::agent {
+namespace {
+
+constexpr std::size_t kMaxWaiting = 24;
+constexpr auto kFarewell = std::chrono::seconds(2);
+
+/// Waits a little for the last requests of what was replaced, then gives its memory back to the system: the allocator
+/// would keep it, and the agent would grow with every update.
+void release(const std::vector<std::weak_ptr<inference_api::ServedModel>>& old) {
+  if (old.empty()) return;
+  const auto end = std::chrono::steady_clock::now() + kFarewell;
+  while (std::ranges::any_of(old, [](const auto& model) { return !model.expired(); }) &&
+         std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  malloc_trim(0);
+}
+
+}  // namespace
+
+Serving::Serving(Log& log, telemetry::Metrics& metrics, const telemetry::DeviceInfo& device)
+    : log_(log), metrics_(metrics), device_(device), engines_(processing::default_engine_folder()) {}
+
+Serving::~Serving() {
+  stop();
+}
+
+Result<void> Serving::open() {
+  VERGE_ASSIGN(auto scratch, TemporaryFolder::create("verge-agent-"));
+  scratch_ = std::move(scratch);
+  return {};
+}
+
+void Serving::set(ServingOptions options) {
+  const std::lock_guard lock(mutex_);
+  options_ = std::move(options);
+}
+
+unsigned Serving::threads(unsigned asked) const {
+  if (asked > 0) return asked;
+  return options_.threads > 0 ? options_.threads : device_.cores;
+}
+
+void Serving::log_loaded(const inference_api::ServedModel& model, unsigned threads, double took_ms) {
+  const auto& loaded = model.workers->model();
+  log_.info("model loaded", {{"model", model.name},
+                             {"version", model.version()},
+                             {"engine", loaded.choice().engine},
+                             {"engine_version", loaded.engine_version()},
+                             {"chosen", loaded.choice().trials.empty() ? "as configured"
+                                        : loaded.choice().remembered   ? "by an earlier measurement"
+                                                                       : "by measurement"},
+                             {"threads", static_cast<long long>(threads)},
+                             {"load_ms", took_ms}});
+  for (const auto& trial : loaded.choice().trials) {
+    log_.info("engine measured", {{"model", model.name},
+                                  {"engine", trial.engine},
+                                  {"correct", trial.correct},
+                                  {"median_ms", trial.median_ms},
+                                  {"reason", trial.reason}});
+  }
+}
+
+Result<Serving::Entry> Serving::load(const ModelOrder& order, const Group* present) {
+  VERGE_ASSIGN(auto package, package::open(order.package, scratch_->path()));
+  if (!order.digest.empty() && package.digest != order.digest) {
+    return Error(ErrorCode::data_loss, "VRG-AGT-004",
+                 fmt::format("'{}' is another package than was checked: expected {}, got {}", order.package,
+                             order.digest, package.digest));
+  }
+  const std::string name = order.name.empty() ? package.metadata.name : order.name;
+  processing::LoadOptions options;
+  options.engine = order.engine;
+  options.threads = threads(order.threads);
+  options.image_limits.max_pixels = options_.max_image_pixels;
+  options.state_directory = options_.state_directory;
+  Entry entry;
+  entry.fingerprint =
+      fmt::format("{} {} {} {} {}", name, package.digest, options.engine, options.threads, options_.max_image_pixels);
+  if (present != nullptr) {
+    const auto same = std::ranges::find(present->entries, entry.fingerprint, &Entry::fingerprint);
+    if (same != present->entries.end()) return *same;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  VERGE_ASSIGN(auto loaded, processing::LoadedModel::load(std::move(package), engines_, options));
+  entry.model = std::make_shared<inference_api::ServedModel>();
+  entry.model->name = name;
+  entry.model->metrics = metrics_.model(name, loaded->package().metadata.version, loaded->choice().engine);
+  VERGE_ASSIGN(entry.model->workers, processing::WorkerPool::create(loaded, 1, kMaxWaiting));
+  log_loaded(*entry.model, options.threads,
+             std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+  return entry;
+}
+
+/// Packages name themselves where the configuration does not: only now can two be found to have one name.
+Result<void> Serving::check_name(const std::string& group, const Group& next, const std::string& name) const {
+  const auto called = [&](const Entry& entry) { return entry.model->name == name; };
+  for (const auto& [other, content] : groups_) {
+    if (other == group || !std::ranges::any_of(content.entries, called)) continue;
+    return Error(ErrorCode::invalid_argument, "VRG-AGT-001",
+                 fmt::format("a model called '{}' is served already, by {}; give one another 'name'", name,
+                             other.empty() ? "the configuration" : "application '" + other + "'"));
+  }
+  if (!std::ranges::any_of(next.entries, called)) return {};
+  return Error(ErrorCode::invalid_argument, "VRG-AGT-001",
+               fmt::format("two models are called '{}'; give one another 'name'", name));
+}
+
+Result<void> Serving::replace(const std::string& group, const std::vector<ModelOrder>& orders,
+                              const std::vector<wire::PipelineEntry>& pipelines, bool lenient) {
+  std::vector<std::weak_ptr<inference_api::ServedModel>> old;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto present = groups_.find(group);
+    Group next;
+    next.pipelines = pipelines;
+    for (const auto& order : orders) {
+      auto entry = load(order, present == groups_.end() ? nullptr : &present->second);
+      if (entry) {
+        if (auto free = check_name(group, next, entry->model->name); !free) entry = std::move(free).error();
+      }
+      if (entry) {
+        next.entries.push_back(std::move(*entry));
+      } else if (lenient) {
+        log_.error("model not loaded", {{"package", order.package}, {"error", entry.error().text()}});
+      } else {
+        return std::move(entry).error().with_context(order.package);
+      }
+    }
+    if (present != groups_.end()) {
+      for (const auto& entry : present->second.entries) {
+        if (std::ranges::find(next.entries, entry.fingerprint, &Entry::fingerprint) == next.entries.end()) {
+          old.push_back(entry.model);
+        }
+      }
+    }
+    groups_[group] = std::move(next);
+    switch_groups();
+  }
+  release(old);
+  return {};
+}
+
+void Serving::end(const std::string& group) {
+  std::vector<std::weak_ptr<inference_api::ServedModel>> old;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto present = groups_.find(group);
+    if (present == groups_.end()) return;
+    for (const auto& entry : present->second.entries) old.push_back(entry.model);
+    groups_.erase(present);
+    switch_groups();
+  }
+  release(old);
+}
+
+void Serving::switch_groups() {
+  inference_api::ModelRepository::Models models;
+  for (const auto& [name, group] : groups_) {
+    for (const auto& entry : group.entries) models[entry.model->name] = entry.model;
+  }
+  repository_.replace(std::move(models));
+  renew_pipelines();
+}
+
+void Serving::renew_pipelines() {
+  const auto wanted = [this](const PipelineThread& running) {
+    return std::ranges::any_of(groups_, [&](const auto& group) {
+      return std::ranges::any_of(group.second.pipelines, [&](const wire::PipelineEntry& entry) {
+        const auto model = repository_.find(entry.model, "");
+        return model && running.runs(entry, *model);
+      });
+    });
+  };
+  std::erase_if(pipelines_, [&](const auto& running) { return !wanted(*running); });
+  for (const auto& [name, group] : groups_) {
+    for (const auto& entry : group.pipelines) {
+      auto model = repository_.find(entry.model, "");
+      if (!model) {
+        log_.error("pipeline not started", {{"pipeline", entry.name}, {"error", model.error().text()}});
+        continue;
+      }
+      if (std::ranges::any_of(pipelines_, [&](const auto& running) { return running->runs(entry, *model); })) continue;
+      auto started = PipelineThread::start(entry, std::move(*model), metrics_, log_);
+      if (!started) {
+        log_.error("pipeline not started", {{"pipeline", entry.name}, {"error", started.error().text()}});
+        continue;
+      }
+      log_.info("pipeline started", {{"pipeline", entry.name}, {"model", entry.model}});
+      pipelines_.push_back(std::move(*started));
+    }
+  }
+}
+
+void Serving::stop() {
+  const std::lock_guard lock(mutex_);
+  pipelines_.clear();
+}
+
+std::vector<Serving::Served> Serving::models(const std::string& group) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Served> models;
+  const auto found = groups_.find(group);
+  if (found == groups_.end()) return models;
+  for (const auto& entry : found->second.entries) models.push_back(entry.model);
+  return models;
+}
+
+std::vector<Serving::Served> Serving::models() const {
+  std::vector<Served> models;
+  const auto all = repository_.models();
+  if (all == nullptr) return models;
+  for (const auto& [name, model] : *all) models.push_back(model);
+  return models;
+}
+
+std::size_t Serving::pipelines() const {
+  const std::lock_guard lock(mutex_);
+  return pipelines_.size();
+}
+
+}  // namespace verge::agent

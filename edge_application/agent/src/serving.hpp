@@ -1,0 +1,97 @@
+// Serving: the models and pipelines that run on this device, in groups that are replaced as one.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "pipeline_thread.hpp"
+#include "verge/base/file.hpp"
+#include "verge/base/log.hpp"
+#include "verge/inference_api/model_repository.hpp"
+#include "verge/processing/engine.hpp"
+#include "verge/telemetry/device_info.hpp"
+#include "verge/telemetry/metrics.hpp"
+#include "verge/wire/edge_config.hpp"
+
+namespace verge::agent {
+
+/// A model to serve.
+struct ModelOrder {
+  std::string package;   ///< Folder or image layout.
+  std::string digest;    ///< That the package must have; empty: any.
+  std::string name;      ///< In the API; empty: the package's own.
+  std::string engine;    ///< Empty: as the package says.
+  unsigned threads = 0;  ///< 0: all of the agent's.
+};
+
+/// What holds for all models.
+struct ServingOptions {
+  unsigned threads = 0;  ///< 0: one for each core.
+  std::filesystem::path state_directory;
+  std::uint64_t max_image_pixels = 50'000'000;
+};
+
+/// Thread-safe. A group is the configuration's own models (named "") or an application.
+class Serving {
+ public:
+  using Served = std::shared_ptr<inference_api::ServedModel>;
+
+  Serving(Log& log, telemetry::Metrics& metrics, const telemetry::DeviceInfo& device);
+  ~Serving();
+  Serving(const Serving&) = delete;
+  Serving& operator=(const Serving&) = delete;
+
+  /// Makes the scratch folder. Errors: unavailable.
+  Result<void> open();
+  void set(ServingOptions options);
+
+  /// Loads what changed, keeps what did not, then switches: requests under way end on the model that they found. With
+  /// `lenient`, a model that does not load is logged and left out; else the error leaves everything as it was
+  /// (VRG-AGT-001 two models of one name, 003 the package is another than expected, and those of loading).
+  Result<void> replace(const std::string& group, const std::vector<ModelOrder>& orders,
+                       const std::vector<wire::PipelineEntry>& pipelines, bool lenient = false);
+  /// Ends the group.
+  void end(const std::string& group);
+  /// Ends all pipelines.
+  void stop();
+
+  /// The group's models, in the order they were asked for.
+  [[nodiscard]] std::vector<Served> models(const std::string& group) const;
+  /// All of them.
+  [[nodiscard]] std::vector<Served> models() const;
+  [[nodiscard]] std::size_t pipelines() const;
+  [[nodiscard]] const inference_api::ModelRepository& repository() const noexcept { return repository_; }
+  [[nodiscard]] unsigned threads(unsigned asked) const;
+
+ private:
+  struct Entry {
+    Served model;
+    std::string fingerprint;
+  };
+  struct Group {
+    std::vector<Entry> entries;
+    std::vector<wire::PipelineEntry> pipelines;
+  };
+  Result<Entry> load(const ModelOrder& order, const Group* present);
+  Result<void> check_name(const std::string& group, const Group& next, const std::string& name) const;
+  void switch_groups();
+  void renew_pipelines();
+  void log_loaded(const inference_api::ServedModel& model, unsigned threads, double took_ms);
+
+  Log& log_;
+  telemetry::Metrics& metrics_;
+  const telemetry::DeviceInfo& device_;
+  processing::EngineCatalogue engines_;
+  inference_api::ModelRepository repository_;
+  std::optional<TemporaryFolder> scratch_;
+  mutable std::mutex mutex_;
+  ServingOptions options_;
+  std::map<std::string, Group> groups_;
+  std::vector<std::unique_ptr<PipelineThread>> pipelines_;
+};
+
+}  // namespace verge::agent

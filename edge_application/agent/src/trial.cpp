@@ -1,0 +1,242 @@
+#include "trial.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <spawn.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "verge/package/image_layout.hpp"
+#include "verge/processing/golden_replay.hpp"
+#include "verge/processing/loaded_model.hpp"
+#include "verge/telemetry/device_info.hpp"
+
+namespace verge::agent {
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kLatencyRuns = 20;
+constexpr auto kLatencyTime = std::chrono::seconds(2);
+constexpr std::size_t kAnswerLimitBytes = 1U << 20U;
+
+Error trial_failed(std::string_view model, std::string_view why) {
+  return Error(ErrorCode::failed_precondition, "VRG-UPD-016",
+               fmt::format("model '{}': trying it out {}; the version before goes on", model, why));
+}
+
+/// What a child printed and how it ended.
+struct Ended {
+  std::string output;
+  int status = 0;
+  bool timed_out = false;
+};
+
+Result<Ended> run_apart(const std::vector<std::string>& arguments, std::chrono::seconds timeout) {
+  std::array<int, 2> pipe{};
+  const auto broken = [](const char* what) {
+    return Error(ErrorCode::unavailable, "VRG-AGT-005", fmt::format("cannot {}: {}", what, std::strerror(errno)));
+  };
+  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return broken("make a pipe");
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, pipe[1], STDOUT_FILENO);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  std::vector<std::string> copies{"verge-agent"};
+  copies.insert(copies.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (auto& text : copies) argv.push_back(text.data());
+  argv.push_back(nullptr);
+  pid_t child = 0;
+  const int failed = ::posix_spawn(&child, "/proc/self/exe", &actions, &attributes, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  ::close(pipe[1]);
+  if (failed != 0) {
+    ::close(pipe[0]);
+    errno = failed;
+    return broken("start a process");
+  }
+  Ended ended;
+  const auto end = Clock::now() + timeout;
+  for (std::array<char, 4096> buffer{};;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
+    pollfd waiting{pipe[0], POLLIN, 0};
+    const int ready = left > 0 ? ::poll(&waiting, 1, static_cast<int>(left)) : 0;
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready == 0) {
+      ended.timed_out = true;
+      ::kill(child, SIGKILL);
+      break;
+    }
+    const auto got = ::read(pipe[0], buffer.data(), buffer.size());
+    if (got <= 0) break;
+    if (ended.output.size() < kAnswerLimitBytes) ended.output.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+  ::close(pipe[0]);
+  while (::waitpid(child, &ended.status, 0) < 0 && errno == EINTR) {
+  }
+  return ended;
+}
+
+void print(const json& answer) {
+  const auto text = answer.dump(-1, ' ', false, json::error_handler_t::replace);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+json error_json(const Error& error) {
+  return {{"error", {{"code", name(error.code())}, {"id", error.id()}, {"message", error.message()}}}};
+}
+
+std::uint64_t peak_bytes() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+/// Fills the inputs of a model without golden samples with zeros.
+Result<void> fill_inputs(processing::Worker& worker) {
+  const auto inputs = worker.model().inputs();
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    std::vector<std::int64_t> shape;
+    for (const auto size : inputs[i].shape) shape.push_back(std::max<std::int64_t>(size, 1));
+    VERGE_TRY(worker.input(i, shape));
+  }
+  return {};
+}
+
+Result<json> measure(const TrialOrder& order) {
+  const auto before = peak_bytes();
+  VERGE_ASSIGN(auto package, package::open_folder(order.folder));
+  if (package.digest != order.digest) {
+    return Error(ErrorCode::data_loss, "VRG-AGT-004",
+                 fmt::format("'{}' is another package than was checked: expected {}, got {}", order.folder,
+                             order.digest, package.digest));
+  }
+  processing::EngineCatalogue engines(processing::default_engine_folder());
+  processing::LoadOptions options;
+  options.engine = order.engine;
+  options.threads = order.threads;
+  options.state_directory = order.state_directory;
+  VERGE_ASSIGN(const auto model, processing::LoadedModel::load(std::move(package), engines, options));
+  VERGE_ASSIGN(auto worker, model->create_worker());
+  VERGE_ASSIGN(const auto results, processing::replay_golden(worker));
+  json answer{{"engine", model->choice().engine}, {"golden_samples", results.size()}, {"golden_passed", 0}};
+  for (const auto& result : results) {
+    if (result.passed) {
+      answer["golden_passed"] = answer["golden_passed"].get<int>() + 1;
+    } else if (!answer.contains("difference")) {
+      answer["difference"] = fmt::format("'{}': {}", result.sample, result.difference);
+    }
+  }
+  if (results.empty()) VERGE_TRY(fill_inputs(worker));
+  // The shortest of several: this process has the lowest priority, and its neighbours work.
+  double shortest = 0;
+  const auto end = Clock::now() + kLatencyTime;
+  for (int i = 0; i < kLatencyRuns && (i < 3 || Clock::now() < end); ++i) {
+    const auto start = Clock::now();
+    VERGE_TRY(worker.infer());
+    const double took = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+    shortest = i == 0 ? took : std::min(shortest, took);
+  }
+  answer["latency_ms"] = shortest;
+  answer["memory_bytes"] = peak_bytes() - before;
+  return answer;
+}
+
+ErrorCode code_called(std::string_view text) {
+  for (int code = 0; code <= static_cast<int>(ErrorCode::internal); ++code) {
+    if (name(static_cast<ErrorCode>(code)) == text) return static_cast<ErrorCode>(code);
+  }
+  return ErrorCode::internal;
+}
+
+Result<json> answer_of(const Ended& ended, std::string_view model, int timeout_s) {
+  if (ended.timed_out) return trial_failed(model, fmt::format("took more than {} s", timeout_s));
+  if (WIFSIGNALED(ended.status)) {
+    return trial_failed(model, fmt::format("ended the process by signal {} ({})", WTERMSIG(ended.status),
+                                           ::strsignal(WTERMSIG(ended.status))));
+  }
+  const auto answer = json::parse(ended.output.substr(0, ended.output.find('\n')), nullptr, false);
+  if (!answer.is_object()) {
+    return trial_failed(model, fmt::format("gave no answer (exit status {})", WEXITSTATUS(ended.status)));
+  }
+  if (!answer.contains("error")) return answer;
+  const auto& error = answer["error"];
+  return Error(code_called(error.value("code", "")), error.value("id", "VRG-UPD-016"), error.value("message", ""));
+}
+
+}  // namespace
+
+Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s) {
+  std::vector<std::string> arguments{"--try-out", order.folder, "--digest",  order.digest,
+                                     "--model",   order.model,  "--threads", std::to_string(order.threads)};
+  if (!order.engine.empty()) arguments.insert(arguments.end(), {"--engine", order.engine});
+  if (!order.state_directory.empty()) arguments.insert(arguments.end(), {"--state", order.state_directory.string()});
+  VERGE_ASSIGN(const Ended ended, run_apart(arguments, std::chrono::seconds(timeout_s)));
+  VERGE_ASSIGN(const json answer, answer_of(ended, order.model, timeout_s));
+  update::ModelTrial trial;
+  trial.model = order.model;
+  trial.engine = answer.value("engine", "");
+  trial.golden_samples = answer.value("golden_samples", std::int64_t{0});
+  trial.golden_passed = answer.value("golden_passed", std::int64_t{0});
+  trial.difference = answer.value("difference", "");
+  trial.latency_ms = answer.value("latency_ms", 0.0);
+  trial.memory_bytes = answer.value("memory_bytes", std::uint64_t{0});
+  return trial;
+}
+
+Result<std::vector<wire::EngineReport>> engines_apart() {
+  constexpr int kTimeout_s = 60;
+  VERGE_ASSIGN(const Ended ended, run_apart({"--describe-engines"}, std::chrono::seconds(kTimeout_s)));
+  VERGE_ASSIGN(const json answer, answer_of(ended, "engines", kTimeout_s));
+  std::vector<wire::EngineReport> engines;
+  for (const auto& [name, version] : answer.items()) {
+    wire::EngineReport engine;
+    engine.name = name;
+    if (version.is_string()) engine.version = version.get<std::string>();
+    engines.push_back(std::move(engine));
+  }
+  return engines;
+}
+
+int run_trial(const TrialOrder& order) {
+  const sched_param lowest{};
+  (void)::sched_setscheduler(0, SCHED_IDLE, &lowest);
+  const auto answer = measure(order);
+  print(answer ? *answer : error_json(answer.error()));
+  // Not through destructors: a vendor's library that fails at its end must not turn the answer into a failure.
+  std::_Exit(answer ? 0 : exit_status(answer.error().code()));
+}
+
+int run_describe_engines() {
+  json answer = json::object();
+  processing::EngineCatalogue engines(processing::default_engine_folder());
+  for (const auto& engine : engines.names()) {
+    if (const auto info = engines.info(engine)) answer[engine] = info->version;
+  }
+  print(answer);
+  std::_Exit(0);
+}
+
+}  // namespace verge::agent

@@ -1,0 +1,36 @@
+// Trial: a candidate tried out in a process of its own, at the lowest priority, so that one that crashes, hangs or eats
+// memory takes nothing down, and traffic goes on.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "verge/base/error.hpp"
+#include "verge/update/ports.hpp"
+#include "verge/wire/reported_state.hpp"
+
+namespace verge::agent {
+
+struct TrialOrder {
+  std::string folder;  ///< Of the package.
+  std::string digest;  ///< That it must have.
+  std::string model;   ///< Name in the API.
+  std::string engine;
+  unsigned threads = 1;
+  std::filesystem::path state_directory;
+};
+
+/// Runs this program again with `--try-out`; waits for its answer, at most `timeout_s` of its processor time and as
+/// long again. Errors: the candidate's; failed_precondition (VRG-UPD-016) when the process ended by a signal or took
+/// too long.
+Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s);
+
+/// The engines that load here, asked in a process of its own: loading one only for its version would cost its memory.
+Result<std::vector<wire::EngineReport>> engines_apart();
+
+/// What that process does. Prints one JSON object; gives the exit status.
+int run_trial(const TrialOrder& order);
+int run_describe_engines();
+
+}  // namespace verge::agent
