@@ -144,7 +144,8 @@ Outcome ApplicationUpdate::act_trying() {
 
 Outcome ApplicationUpdate::act_switching() {
   const auto& candidate = tested_->application();
-  if (baseline_.empty()) baseline_ = baseline_of(ports_.runtime.live(name_));
+  // Not when this is done again, after the switch: the new version must not be its own measure.
+  if (!baseline_) baseline_ = baseline_of(ports_.runtime.live(name_));
   const auto start = ports_.clock.steady_ms();
   if (auto switched = ports_.runtime.switch_to(candidate); !switched) {
     return {Event::unhealthy, {}, std::move(switched).error()};
@@ -159,7 +160,6 @@ Outcome ApplicationUpdate::act_switching() {
     return {Event::retry, {}, std::move(written).error()};
   }
   running_ = candidate;
-  tested_.reset();
   watch_since_ms_ = ports_.clock.steady_ms();
   return {Event::ok,
           record_->before ? fmt::format("traffic switched from {}", record_->before->version) : "traffic switched on",
@@ -167,8 +167,15 @@ Outcome ApplicationUpdate::act_switching() {
 }
 
 Outcome ApplicationUpdate::act_watching() {
+  if (!running_) {
+    auto runs = run_checked(*active_);
+    if (!runs && passes_by_itself(runs.error()) && record_->attempts + 1 < kMaxAttempts) {
+      return {Event::retry, {}, std::move(runs).error()};
+    }
+    if (!runs) return {Event::unhealthy, {}, std::move(runs).error()};
+  }
   const auto policy = record_->desired.watch.value_or(wire::WatchPolicy{});
-  auto judged = judge_live(*running_, ports_.runtime.live(name_), policy, baseline_, record_->progress.numbers);
+  auto judged = judge_live(*running_, ports_.runtime.live(name_), policy, baseline_.value_or(Baseline{}), record_->progress.numbers);
   if (!judged) return {Event::unhealthy, {}, std::move(judged).error()};
   const double watched_s = static_cast<double>(ports_.clock.steady_ms() - watch_since_ms_) / 1000;
   if (watched_s < policy.duration_s) return {Event::wait, {}, {}};

@@ -68,7 +68,7 @@ void ApplicationUpdate::drop_tokens() {
   verified_.reset();
   installed_.reset();
   tested_.reset();
-  baseline_.clear();
+  baseline_.reset();
 }
 
 void ApplicationUpdate::put_off(wire::UpdateRecord& record) const {
@@ -102,11 +102,6 @@ bool ApplicationUpdate::advance(Outcome outcome) {
   } else {
     next.attempts = 0;
     next.retry_at_ms = 0;
-  }
-  if (next.step != from || outcome.event == Event::damaged) {
-    // A step that leads back needs its inputs made again.
-    if (next.step == wire::UpdateStep::downloading) downloaded_.reset();
-    if (is_end(next.step) || next.step == wire::UpdateStep::pending) drop_tokens();
   }
   if (!write_record(next)) {
     put_off(*record_);  // The disk does not write: the same step again, in a while.
@@ -164,40 +159,62 @@ void ApplicationUpdate::restore() {
   run_active();
 }
 
+Result<void> ApplicationUpdate::run_checked(const wire::DevicePointer& pointer) {
+  VERGE_ASSIGN(VerifiedApplication checked, stages_.check_again(pointer));
+  VERGE_TRY(ports_.runtime.switch_to(checked));
+  running_ = std::move(checked);
+  watch_since_ms_ = ports_.clock.steady_ms();
+  return {};
+}
+
 void ApplicationUpdate::run_active() {
   if (!active_) return;
-  auto checked = stages_.check_again(*active_);
-  auto switched = checked ? ports_.runtime.switch_to(*checked) : Result<void>(checked.error());
-  if (switched) {
-    running_ = std::move(*checked);
-    watch_since_ms_ = ports_.clock.steady_ms();
-    return;
-  }
-  if (record_ && record_->step == wire::UpdateStep::watching) {
-    advance({Event::unhealthy, {}, std::move(switched).error()});
-    return;
-  }
-  fall_back(switched.error());
+  const auto runs = run_checked(*active_);
+  if (runs) return;
+  // While it is watched, act_watching() judges it. A disk that does not answer now says nothing about the version:
+  // repair() tries again.
+  if (record_ && record_->step == wire::UpdateStep::watching) return;
+  if (runs.error().code() != ErrorCode::unavailable) fall_back(runs.error());
 }
 
 void ApplicationUpdate::fall_back(const Error& why) {
-  auto checked = previous_
-                     ? stages_.check_again(*previous_)
-                     : Result<VerifiedApplication>(Error(ErrorCode::not_found, "VRG-UPD-015", "there is no other"));
-  const auto switched = checked ? ports_.runtime.switch_to(*checked) : Result<void>(checked.error());
-  if (switched) running_ = std::move(*checked);
-  if (!record_) return;
+  if (!record_ || !previous_ || !run_checked(*previous_)) return;
   wire::Reason reason;
   reason.id = "VRG-UPD-015";
-  reason.message = fmt::format("{} {} cannot run: {}; {}", name_, active_->version, why.message(),
-                               switched ? "version " + previous_->version + " runs in its place" : "nothing runs");
-  if (switched && !write_pointer("active", previous_)) return;
-  record_->progress.state = switched ? wire::UpdateState::rolled_back : wire::UpdateState::failed;
-  record_->step = switched ? wire::UpdateStep::rolled_back : wire::UpdateStep::failed;
+  reason.message = fmt::format("{} {} cannot run: {}; version {} runs in its place", name_, active_->version,
+                               why.message(), previous_->version);
+  if (!write_pointer("active", previous_)) {
+    running_.reset();  // Not what the pointer names: repair() goes on from here.
+    return;
+  }
+  record_->progress.state = wire::UpdateState::rolled_back;
+  record_->step = wire::UpdateStep::rolled_back;
   note(*record_, record_->progress.state, reason.message);
   record_->progress.reason = std::move(reason);
   (void)write_record(*record_).has_value();
   changed();
+}
+
+std::int64_t ApplicationUpdate::repair() {
+  wire::DesiredApplication desired;
+  desired.application = name_;
+  desired.version = active_->version;
+  desired.target = active_->target;
+  desired.digest = active_->digest;
+  Traffic traffic;
+  const auto fetch = [&]() -> Result<void> {
+    VERGE_ASSIGN(const FoundTarget found, stages_.find(desired));
+    VERGE_ASSIGN(const DownloadedTarget downloaded, stages_.download(found, traffic));
+    return {};
+  };
+  auto runs = run_checked(*active_);
+  if (!runs && fetch()) runs = run_checked(*active_);
+  if (runs) {
+    changed();
+    return 0;
+  }
+  put_off(*record_);
+  return record_->retry_at_ms - std::max<std::int64_t>(ports_.clock.now_ms(), 0);
 }
 
 void ApplicationUpdate::begin(const wire::DesiredApplication& desired) {
@@ -243,7 +260,12 @@ std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bo
       return record_ && record_->desired.deployment == desired.deployment ? 0 : kRetryFirstMs;
     }
   }
-  if (is_end(record_->step)) return kIdleMs;
+  if (is_end(record_->step)) {
+    if (!active_ || running_) return kIdleMs;
+    const auto wait = repair();
+    retry_steady_ms_ = ports_.clock.steady_ms() + wait;
+    return wait;
+  }
   Outcome outcome = act(frozen);
   const bool waits = outcome.event == Event::wait;
   if (!advance(std::move(outcome))) return kRetryFirstMs;
@@ -254,10 +276,10 @@ std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bo
 Result<void> ApplicationUpdate::remove() {
   ports_.runtime.end(name_);
   running_.reset();
+  record_.reset();
   drop_tokens();
   // The record goes first: what is left of it after a crash is a version that runs and is removed again.
   for (const auto* which : {"update", "candidate", "previous", "active"}) VERGE_TRY(ports_.files.remove(file(which)));
-  record_.reset();
   active_.reset();
   previous_.reset();
   changed();

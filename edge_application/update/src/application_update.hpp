@@ -56,8 +56,13 @@ class ApplicationUpdate {
   bool advance(Outcome outcome);
   void put_off(wire::UpdateRecord& record) const;
   void restore_record();
+  /// Checks what the pointer names, byte by byte, and runs it.
+  Result<void> run_checked(const wire::DevicePointer& pointer);
   void run_active();
+  /// To the previous version, when the active one cannot run and that one can.
   void fall_back(const Error& why);
+  /// Fetches again what is damaged of the active version, and runs it. Returns the milliseconds until the next attempt.
+  std::int64_t repair();
   void note(wire::UpdateRecord& record, wire::UpdateState state, std::string text) const;
   void drop_tokens();
   void changed() { ++revision_; }
@@ -82,7 +87,7 @@ class ApplicationUpdate {
   std::optional<VerifiedApplication> running_;  ///< What the active pointer names, checked in this run.
   std::int64_t watch_since_ms_ = 0;             ///< Of the steady clock.
   std::int64_t retry_steady_ms_ = 0;
-  Baseline baseline_;
+  std::optional<Baseline> baseline_;
   std::uint64_t revision_ = 0;
 };
 

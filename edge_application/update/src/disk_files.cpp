@@ -133,6 +133,11 @@ Result<void> DiskFiles::link(const std::string& from, const std::string& to) {
   return {};
 }
 
+bool DiskFiles::same(const std::string& a, const std::string& b) {
+  std::error_code failed;
+  return fs::equivalent(path(a), path(b), failed) && !failed;
+}
+
 Result<void> DiskFiles::remove(const std::string& name) {
   std::error_code failed;
   if (!fs::exists(fs::symlink_status(path(name), failed))) return {};

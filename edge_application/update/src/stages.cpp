@@ -212,8 +212,12 @@ Result<VerifiedTarget> Stages::verify(const DownloadedTarget& downloaded) {
 
 Result<void> Stages::link_package(const Plan::Package& package) {
   const auto folder = ContentStore::package_folder(package.digest);
-  VERGE_ASSIGN(const auto there, ports.files.list(folder));
-  if (!there.empty()) return {};
+  // A folder from before may be half there, or hold a file that was damaged and has been fetched anew since.
+  const bool whole = std::ranges::all_of(package.content.files, [&](const package::PackageFile& file) {
+    return ports.files.same(ContentStore::blob_name(file.digest), folder + "/" + file.path);
+  });
+  if (whole) return {};
+  VERGE_TRY(ports.files.remove(folder));
   const auto part = folder + ".part";
   VERGE_TRY(ports.files.remove(part));
   for (const auto& file : package.content.files) {

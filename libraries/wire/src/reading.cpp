@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <regex>
 
 #include <fmt/format.h>
@@ -42,6 +43,15 @@ bool is_scalar(const Node& node) {
   return node.kind == Node::Kind::plain || node.kind == Node::Kind::quoted;
 }
 
+/// Compiling a pattern takes a hundred times longer than matching it. Patterns are literals of the generated readers: few,
+/// and alive for as long as the program.
+const std::regex& compiled(std::string_view pattern) {
+  thread_local std::map<const char*, std::regex> patterns;
+  const auto found = patterns.find(pattern.data());
+  if (found != patterns.end()) return found->second;
+  return patterns.emplace(pattern.data(), std::regex(pattern.begin(), pattern.end())).first->second;
+}
+
 }  // namespace
 
 Result<std::string> read_string(const Node& node, const Place& place, const StringLimits& limits) {
@@ -51,8 +61,7 @@ Result<std::string> read_string(const Node& node, const Place& place, const Stri
   }
   if (!limits.pattern.empty()) {
     // std::regex recurses by the length of its input; max_length in the schemas keeps that short.
-    const std::regex pattern(limits.pattern.begin(), limits.pattern.end());
-    if (!std::regex_match(node.text, pattern)) {
+    if (!std::regex_match(node.text, compiled(limits.pattern))) {
       return wrong_value(node, place, fmt::format("a text that matches {}", limits.pattern));
     }
   }

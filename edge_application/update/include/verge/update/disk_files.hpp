@@ -20,6 +20,7 @@ class DiskFiles final : public Files {
   Result<std::string> digest(const std::string& name) override;
   Result<void> rename(const std::string& from, const std::string& to) override;
   Result<void> link(const std::string& from, const std::string& to) override;
+  bool same(const std::string& a, const std::string& b) override;
   Result<void> remove(const std::string& name) override;
   Result<std::vector<std::string>> list(const std::string& folder) override;
   std::uint64_t free_bytes() override;

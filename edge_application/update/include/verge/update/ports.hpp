@@ -51,6 +51,8 @@ class Files {
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
   /// A second name for a file.
   virtual Result<void> link(const std::string& from, const std::string& to) = 0;
+  /// Whether both names are of one file.
+  virtual bool same(const std::string& a, const std::string& b) = 0;
   /// A file, or a folder with what is in it; what is not there is no error.
   virtual Result<void> remove(const std::string& name) = 0;
   /// Names in a folder, sorted; none when it is not there.

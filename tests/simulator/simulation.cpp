@@ -1,0 +1,420 @@
+#include "simulation.hpp"
+
+#include <cstdio>
+#include <optional>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "faulty_files.hpp"
+#include "verge/package/image_layout.hpp"
+#include "verge/update/updater.hpp"
+#include "verge/wire/device_pointer.hpp"
+
+namespace verge::simulator {
+namespace {
+
+constexpr std::int64_t kEpoch_ms = 1'800'000'000'000;
+constexpr std::int64_t kYear_ms = std::int64_t{365} * 24 * 3600 * 1000;
+constexpr int kUpdatesOfADevice = 10;
+constexpr int kModels = 3;
+constexpr int kVersions = 12;
+constexpr int kStepsUntilItMustEnd = 600;
+
+struct Violation {
+  std::string text;
+};
+
+/// Runs nothing, and notes what it was told to run.
+class SimulatedRuntime final : public update::Runtime {
+ public:
+  SimulatedRuntime(const Hub& hub, const FaultyFiles& files, SimulatedClock& clock, Chance& chance)
+      : hub_(hub), files_(files), clock_(clock), chance_(chance) {}
+
+  wire::DeviceReport device() override {
+    wire::DeviceReport report;
+    wire::EngineReport engine;
+    engine.name = "litert";
+    engine.version = "2.3";
+    report.engines = {engine};
+    report.memory_available_bytes = std::int64_t{1} << 30;
+    report.disk_free_bytes = std::int64_t{1} << 30;
+    return report;
+  }
+
+  Result<std::vector<update::ModelTrial>> try_out(const update::VerifiedApplication& candidate) override {
+    const Version& version = checked(candidate);
+    if (chance_.one_in(fault_every)) {
+      return Error(ErrorCode::unavailable, "VRG-AGT-005", "cannot start a process");
+    }
+    update::ModelTrial trial;
+    trial.model = version.desired.application;
+    trial.golden_samples = 4;
+    trial.golden_passed = version.quality == Quality::wrong_golden ? 3 : 4;
+    trial.latency_ms = version.quality == Quality::slow ? 50 : 2;
+    trial.memory_bytes = version.quality == Quality::large ? std::uint64_t{1} << 30U : 1000;
+    clock_.pass(500);
+    return std::vector{trial};
+  }
+
+  Result<void> switch_to(const update::VerifiedApplication& application) override {
+    const Version& version = checked(application);
+    if (chance_.one_in(fault_every)) throw Crash{};
+    if (version.quality == Quality::crashes_at_load) throw Crash{};
+    if (version.quality == Quality::fails_to_load) {
+      return Error(ErrorCode::internal, "VRG-ENG-016", "the engine does not like it");
+    }
+    running[application.pointer().application] = {version.desired.digest, clock_.steady_ms()};
+    return {};
+  }
+
+  void end(const std::string& application) override { running.erase(application); }
+
+  std::vector<update::LiveModel> live(const std::string& application) override {
+    const auto found = running.find(application);
+    if (found == running.end()) return {};
+    const Version& version = *hub_.by_digest(found->second.digest);
+    const auto requests = (clock_.steady_ms() - found->second.since_ms) / 10;
+    const bool fails = version.quality == Quality::fails_live;
+    const double p50 = version.quality == Quality::slow_live ? 50 : 2;
+    return {{application, requests, fails ? requests / 2 : 0, p50, p50}};
+  }
+
+  struct Running {
+    std::string digest;
+    std::int64_t since_ms = 0;
+  };
+  std::map<std::string, Running> running;
+  std::uint64_t fault_every = 0;
+
+ private:
+  /// Invariant 1: what is to run is signed, and every byte of it is what was signed.
+  const Version& checked(const update::VerifiedApplication& application) {
+    const auto& pointer = application.pointer();
+    const Version* version = hub_.by_digest(pointer.digest);
+    if (version == nullptr || version->quality == Quality::unsigned_ ||
+        version->desired.application != pointer.application || version->desired.version != pointer.version) {
+      throw Violation{
+          fmt::format("{} {} ({}) is run and was never signed", pointer.application, pointer.version, pointer.digest)};
+    }
+    for (const auto& [path, content] : version->files) {
+      const auto* there = files_.peek(application.packages().front().folder + "/" + path);
+      if (there == nullptr || *there != content) {
+        throw Violation{fmt::format("{} {} is run with {} '{}'", pointer.application, pointer.version,
+                                    there == nullptr ? "a missing" : "a damaged", path)};
+      }
+    }
+    return *version;
+  }
+
+  const Hub& hub_;
+  const FaultyFiles& files_;
+  SimulatedClock& clock_;
+  Chance& chance_;
+};
+
+class Device {
+ public:
+  Device(const Hub& hub, std::uint64_t seed, Tally& tally, bool verbose)
+      : hub_(hub),
+        tally_(tally),
+        verbose_(verbose),
+        chance_(seed),
+        clock_(kEpoch_ms),
+        files_(chance_, 0),
+        network_(hub, chance_, 0),
+        runtime_(hub, files_, clock_, chance_) {}
+
+  void run(int updates) {
+    start();
+    for (int i = 0; i < updates; ++i) {
+      set_faults(10 + chance_.below(60));
+      want(chance_.below(hub_.versions().size()));
+      const auto steps_with_faults = chance_.below(60);
+      for (std::uint64_t step = 0; step < steps_with_faults; ++step) {
+        disturb();
+        advance();
+      }
+      set_faults(0);
+      thaw();
+      // What is active runs, in the end, whatever the disk has lost.
+      for (int step = 0; !ended() || idle(); ++step) {
+        if (step > kStepsUntilItMustEnd) throw Violation{"the update did not end after the faults had"};
+        advance();
+      }
+      check_end();
+      ++tally_.updates;
+    }
+    tally_.disk_operations += files_.operations();
+  }
+
+ private:
+  void set_faults(std::uint64_t one_in) {
+    files_.set_fault_every(one_in);
+    network_.set_fault_every(one_in);
+    runtime_.fault_every = one_in * 2;
+    if (one_in == 0 && clock_jump_ != 0) {
+      clock_.jump(-clock_jump_);
+      clock_jump_ = 0;
+    }
+  }
+
+  void thaw() {
+    if (!desired_.frozen) return;
+    desired_.frozen = false;
+    desired_.version += 1;
+    updater_->want(desired_);
+  }
+
+  void disturb() {
+    if (chance_.one_in(25)) want(chance_.below(hub_.versions().size()));
+    if (chance_.one_in(60)) {
+      const auto jump = static_cast<std::int64_t>(chance_.below(4 * kYear_ms)) - 2 * kYear_ms;
+      clock_.jump(jump);
+      clock_jump_ += jump;
+    }
+    if (chance_.one_in(80)) {
+      desired_.frozen = !desired_.frozen;
+      desired_.version += 1;
+      updater_->want(desired_);
+    }
+    if (chance_.one_in(200)) {
+      rot();
+      crash();
+    }
+  }
+
+  /// A stored byte flips; the agent finds out when it checks at its next start.
+  void rot() {
+    for (const auto& name : files_.names()) {
+      if (!name.starts_with("store/blobs/") || !chance_.one_in(10)) continue;
+      files_.rot(name);
+      for (int model = 0; model < kModels; ++model) rotten_.insert(fmt::format("model{}", model));
+      note("a byte flips in " + name);
+      return;
+    }
+  }
+
+  void want(std::size_t index) {
+    auto desired = hub_.versions()[index].desired;
+    desired.deployment = fmt::format("d{}", ++deployments_);
+    wire::WatchPolicy watch;
+    watch.duration_s = static_cast<double>(chance_.below(5));
+    watch.min_requests = 1;
+    // Versions that are bad on live traffic need a moment to show it.
+    if (hub_.versions()[index].quality != Quality::good) watch.duration_s += 2;
+    desired.watch = watch;
+    current_ = desired;
+    auto& all = desired_.applications;
+    std::erase_if(all, [&](const auto& other) { return other.application == desired.application; });
+    if (!all.empty() && chance_.one_in(8)) {
+      committed_.erase(all.back().application);
+      note("no more wanted: " + all.back().application);
+      all.pop_back();
+    }
+    note(fmt::format("wanted: {} {} as {} ({})", desired.application, desired.version, desired.deployment,
+                     static_cast<int>(hub_.versions()[index].quality)));
+    all.push_back(std::move(desired));
+    desired_.version += 1;
+    desired_.frozen = false;
+    desired_.device = "simulated";
+    if (updater_) updater_->want(desired_);
+  }
+
+  void start() {
+    while (true) {
+      try {
+        auto made = update::Updater::create({clock_, chance_, files_, network_, runtime_}, hub_.root());
+        if (!made) continue;  // The disk again.
+        updater_ = std::move(*made);
+        updater_->restore();
+        if (desired_.version > 0) updater_->want(desired_);
+        return;
+      } catch (const Crash&) {
+        ++tally_.crashes;
+        lose();
+      }
+    }
+  }
+
+  void lose() {
+    files_.lose_power();
+    runtime_.running.clear();
+    updater_.reset();
+    clock_.pass(1000);
+  }
+
+  void crash() {
+    ++tally_.crashes;
+    note("the agent ends");
+    lose();
+    start();
+  }
+
+  void advance() {
+    std::int64_t wait = 0;
+    try {
+      wait = updater_->step();
+    } catch (const Crash&) {
+      crash();
+    }
+    clock_.pass(std::min<std::int64_t>(wait, 60'000) + 1);
+    check_pointers();
+  }
+
+  std::optional<wire::DevicePointer> active(const std::string& application) const {
+    const auto* text = files_.peek("applications/" + application + "/active.json");
+    if (text == nullptr) return std::nullopt;
+    const auto node = wire::parse_json(*text, "active.json");
+    auto pointer =
+        node ? wire::read_device_pointer(*node, wire::Place("active.json")) : Result<wire::DevicePointer>(node.error());
+    if (!pointer) throw Violation{"the active pointer of " + application + " cannot be read"};
+    return *pointer;
+  }
+
+  /// Invariant 2, at every step.
+  void check_pointers() const {
+    for (int model = 0; model < kModels; ++model) {
+      const auto name = fmt::format("model{}", model);
+      const auto pointer = active(name);
+      if (!pointer) continue;
+      const Version* version = hub_.by_digest(pointer->digest);
+      if (version == nullptr || version->quality == Quality::unsigned_ || pointer->application != name) {
+        throw Violation{"the active pointer of " + name + " names what was never signed"};
+      }
+    }
+  }
+
+  const wire::UpdateReport* report() {
+    reports_ = updater_->applications();
+    for (const auto& application : reports_) {
+      if (application.application == current_.application && application.update) return &*application.update;
+    }
+    return nullptr;
+  }
+
+  bool ended() {
+    const auto* update = report();
+    if (update == nullptr || update->deployment != current_.deployment) return false;
+    switch (update->state) {
+      case wire::UpdateState::committed:
+      case wire::UpdateState::rolled_back:
+      case wire::UpdateState::refused:
+      case wire::UpdateState::failed: return true;
+      default: return false;
+    }
+  }
+
+  bool idle() const { return active(current_.application) && !runtime_.running.contains(current_.application); }
+
+  /// Invariants 3 and 4.
+  void check_end() {
+    const auto* update = report();
+    const auto& name = current_.application;
+    const auto pointer = active(name);
+    const auto running = runtime_.running.find(name);
+    const auto state = std::string(wire::name(update->state));
+    note("ended: " + state + (update->reason ? " " + update->reason->id + " " + update->reason->message : ""));
+    count(update->state);
+    if (pointer.has_value() != (running != runtime_.running.end())) {
+      throw Violation{fmt::format("{}: {} is the active version and {} runs", name, pointer ? pointer->version : "none",
+                                  running == runtime_.running.end() ? "nothing" : "another")};
+    }
+    if (pointer && running != runtime_.running.end() && pointer->digest != running->second.digest) {
+      throw Violation{name + ": another version runs than is active"};
+    }
+    if (update->state == wire::UpdateState::committed) {
+      if (!pointer || pointer->digest != current_.digest) throw Violation{name + ": committed, but not active"};
+      const auto quality = hub_.by_digest(current_.digest)->quality;
+      if (quality != Quality::good) {
+        throw Violation{
+            fmt::format("{} {} is committed and is not good ({})", name, current_.version, static_cast<int>(quality))};
+      }
+      committed_[name] = current_.digest;
+      rotten_.erase(name);
+      return;
+    }
+    if (!update->reason || update->reason->message.empty()) throw Violation{name + ": " + state + " without a reason"};
+    if (rotten_.erase(name) > 0) {
+      if (pointer) committed_[name] = pointer->digest;
+      if (!pointer) committed_.erase(name);
+      return;
+    }
+    // A version that was wanted, superseded and had been committed meanwhile is as good as the one we know of.
+    if (pointer && hub_.by_digest(pointer->digest)->quality != Quality::good) {
+      throw Violation{fmt::format("{}: {} and a bad version, {}, is active", name, state, pointer->version)};
+    }
+    const auto before = committed_.find(name);
+    if (before != committed_.end() && !pointer) throw Violation{name + ": " + state + " and nothing is left running"};
+  }
+
+  void count(wire::UpdateState state) {
+    if (state == wire::UpdateState::committed) ++tally_.committed;
+    if (state == wire::UpdateState::rolled_back) ++tally_.rolled_back;
+    if (state == wire::UpdateState::refused) ++tally_.refused;
+    if (state == wire::UpdateState::failed) ++tally_.failed;
+  }
+
+  void note(const std::string& text) const {
+    if (verbose_) std::fprintf(stderr, "%10lld ms  %s\n", static_cast<long long>(clock_now()), text.c_str());
+  }
+  std::int64_t clock_now() const { return const_cast<SimulatedClock&>(clock_).steady_ms(); }
+
+  const Hub& hub_;
+  Tally& tally_;
+  bool verbose_;
+  Chance chance_;
+  SimulatedClock clock_;
+  FaultyFiles files_;
+  FaultyNetwork network_;
+  SimulatedRuntime runtime_;
+  std::unique_ptr<update::Updater> updater_;
+  wire::DesiredState desired_;
+  wire::DesiredApplication current_;
+  std::vector<wire::ReportedApplication> reports_;
+  std::map<std::string, std::string> committed_;
+  std::int64_t clock_jump_ = 0;
+  int deployments_ = 0;
+  std::set<std::string> rotten_;  ///< Models that may have fallen back because a byte flipped.
+};
+
+Hub make_hub(std::uint64_t seed) {
+  Chance chance(seed);
+  return Hub::make(chance, kModels, kVersions, kEpoch_ms / 1000);
+}
+
+std::uint64_t device_seed(std::uint64_t seed, std::uint64_t device) {
+  return Chance(seed ^ (device * 0xD1B54A32D192ED03ULL)).next();
+}
+
+}  // namespace
+
+void simulate_device(const Hub& hub, std::uint64_t seed, int updates, Tally& tally, bool verbose) {
+  try {
+    Device(hub, seed, tally, verbose).run(updates);
+  } catch (const Violation& violation) {
+    tally.violation = violation.text;
+    tally.device_seed = seed;
+  }
+}
+
+Tally simulate(std::uint64_t seed, std::uint64_t updates) {
+  const Hub hub = make_hub(seed);
+  Tally tally;
+  for (std::uint64_t device = 0; tally.updates < updates && tally.violation.empty(); ++device) {
+    simulate_device(hub, device_seed(seed, device), kUpdatesOfADevice, tally);
+  }
+  if (!tally.violation.empty()) {
+    tally.violation += fmt::format("; replay: simulate --seed {} --device {}", seed, tally.device_seed);
+  }
+  return tally;
+}
+
+Tally replay(std::uint64_t simulation_seed, std::uint64_t device_seed, bool verbose) {
+  const Hub hub = make_hub(simulation_seed);
+  Tally tally;
+  simulate_device(hub, device_seed, kUpdatesOfADevice, tally, verbose);
+  return tally;
+}
+
+}  // namespace verge::simulator
