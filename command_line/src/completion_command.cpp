@@ -1,6 +1,8 @@
 #include <memory>
+#include <set>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "commands.hpp"
 #include "output.hpp"
@@ -25,13 +27,22 @@ void add_cases(const CLI::App& app, const std::string& path, std::string& cases)
   }
 }
 
+void add_verbs(const CLI::App& app, std::set<std::string>& verbs) {
+  for (const auto* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+    verbs.insert(verb->get_name());
+    add_verbs(*verb, verbs);
+  }
+}
+
 std::string bash_script(const CLI::App& app) {
   std::string cases;
   add_cases(app, "", cases);
+  std::set<std::string> verbs;
+  add_verbs(app, verbs);
   return fmt::format(R"(_verge() {{
   local word path="" words=""
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-    case $word in run|package|engines|completion|init|check|create|inspect|verify|unpack) path="${{path:+$path }}$word" ;; esac
+    case $word in {}) path="${{path:+$path }}$word" ;; esac
   done
   case "$path" in
 {}  esac
@@ -39,7 +50,7 @@ std::string bash_script(const CLI::App& app) {
   [ ${{#COMPREPLY[@]}} -gt 0 ] || COMPREPLY=($(compgen -f -- "${{COMP_WORDS[COMP_CWORD]}}"))
 }}
 complete -o filenames -F _verge verge)",
-                     cases);
+                     fmt::join(verbs, "|"), cases);
 }
 
 void add_fish(const CLI::App& app, const std::string& condition, std::string& out) {

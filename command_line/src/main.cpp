@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "commands.hpp"
+#include "hub/verbs.hpp"
 #include "output.hpp"
 #include "verge/base/text.hpp"
 
@@ -40,6 +41,12 @@ int main(int argc, char** argv) {
   verge::cli::add_run_command(app, action);
   verge::cli::add_package_commands(app, action);
   verge::cli::add_engines_command(app, action);
+  verge::cli::add_login_commands(app, action);
+  verge::cli::add_model_commands(app, action);
+  verge::cli::add_application_commands(app, action);
+  verge::cli::add_device_commands(app, action);
+  verge::cli::add_deploy_commands(app, action);
+  verge::cli::add_fleet_commands(app, action);
   verge::cli::add_completion_command(app, action);
   if (const auto text = unknown_verb(app, argc > 1 ? argv[1] : ""); !text.empty()) {
     verge::cli::note(text);

@@ -1,4 +1,4 @@
-// Trial: a candidate tried out in a process of its own, at the lowest priority, so that one that crashes, hangs or eats
+// Trial: a candidate tried out in a process of its own, at a low priority, so that one that crashes, hangs or eats
 // memory takes nothing down, and traffic goes on.
 #pragma once
 

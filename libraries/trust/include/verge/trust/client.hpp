@@ -20,11 +20,12 @@ namespace verge::trust {
 inline constexpr std::uint64_t kRootLimitBytes = 512'000;
 inline constexpr std::uint64_t kTimestampLimitBytes = 16'384;
 inline constexpr std::uint64_t kSnapshotLimitBytes = 2'000'000;
-inline constexpr std::uint64_t kTargetsLimitBytes = 5'000'000;
+inline constexpr std::uint64_t kTargetsLimitBytes = wire::kDocumentLimitBytes;
 inline constexpr int kRootRotationLimit = 256;
 inline constexpr int kDelegationLimit = 32;
 
-/// Keeps trusted metadata, by role ("root", "timestamp", "snapshot", "targets", delegated names), byte for byte.
+/// Keeps trusted metadata, by role ("root", "timestamp", "snapshot", "targets", delegated names), byte for byte. Names
+/// come percent-encoded, so that no name holds a '/'.
 class MetadataStore {
  public:
   virtual ~MetadataStore() = default;
@@ -38,8 +39,9 @@ class MetadataStore {
 class MetadataSource {
  public:
   virtual ~MetadataSource() = default;
-  /// File `name`, such as "2.root.json" or "timestamp.json", of at most `limit_bytes`. Errors: not_found when the
-  /// repository has none of that name; resource_exhausted when it is larger; those of transport.
+  /// File `name`, such as "2.root.json" or "timestamp.json" (percent-encoded: part of a URL as it is), of at most
+  /// `limit_bytes`. Errors: not_found when the repository has none of that name; resource_exhausted when it is larger;
+  /// those of transport.
   virtual Result<std::string> fetch(std::string_view name, std::uint64_t limit_bytes) = 0;
 };
 
@@ -47,7 +49,7 @@ class MetadataSource {
 struct Target {
   std::string path;
   std::uint64_t length_bytes = 0;
-  std::string digest;  ///< "sha256:…"
+  std::string digest;  ///< "sha256:…", or "sha512:…" where the repository gives only that.
   wire::Node custom;   ///< Kind null when it has none.
 };
 
