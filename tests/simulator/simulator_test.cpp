@@ -14,9 +14,13 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
-TEST(Simulator, NoInvariantBreaks) {
+/// In parts, so that they run side by side.
+class Simulator : public ::testing::TestWithParam<int> {};
+constexpr int kParts = 4;
+
+TEST_P(Simulator, NoInvariantBreaks) {
   const auto seed = from_environment("VERGE_SIMULATOR_SEED", std::random_device()());
-  const auto updates = from_environment("VERGE_SIMULATOR_UPDATES", 10'000);
+  const auto updates = from_environment("VERGE_SIMULATOR_UPDATES", 10'000) / kParts;
   const Tally tally = simulate(seed, updates);
   std::printf("seed %llu: %llu updates, %llu crashes\n", static_cast<unsigned long long>(seed),
               static_cast<unsigned long long>(tally.updates), static_cast<unsigned long long>(tally.crashes));
@@ -30,7 +34,9 @@ TEST(Simulator, NoInvariantBreaks) {
   EXPECT_GT(tally.rolled_back, updates / 100);
 }
 
-TEST(Simulator, ASeedGivesTheSameRun) {
+INSTANTIATE_TEST_SUITE_P(Parts, Simulator, ::testing::Range(0, kParts));
+
+TEST(SimulatorSeed, ASeedGivesTheSameRun) {
   const Tally first = simulate(42, 200);
   const Tally second = simulate(42, 200);
   EXPECT_EQ(first.crashes, second.crashes);

@@ -149,8 +149,11 @@ void HubLink::set_trouble(const std::string& what, const std::string& text) {
 Result<void> HubLink::adopt(wire::Identity identity, const crypto::PrivateKey& key) {
   VERGE_TRY(files_.write(identity));
   VERGE_TRY(hub_.use(identity, key));
-  const std::lock_guard lock(mutex_);
-  identity_ = std::move(identity);
+  {
+    const std::lock_guard lock(mutex_);
+    identity_ = std::move(identity);
+  }
+  wake(wake_reports_);  // The hub compares what a device has before it asks anything of it.
   return {};
 }
 

@@ -13,7 +13,9 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -109,10 +111,13 @@ json error_json(const Error& error) {
   return {{"error", {{"code", name(error.code())}, {"id", error.id()}, {"message", error.message()}}}};
 }
 
-std::uint64_t peak_bytes() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+/// Of /proc/self/status: getrusage() would count what the agent had before it became this process.
+std::uint64_t memory_bytes(const char* key) {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(key)) return std::strtoull(line.c_str() + std::strlen(key), nullptr, 10) * 1024;
+  }
+  return 0;
 }
 
 /// Fills the inputs of a model without golden samples with zeros.
@@ -127,7 +132,7 @@ Result<void> fill_inputs(processing::Worker& worker) {
 }
 
 Result<json> measure(const TrialOrder& order) {
-  const auto before = peak_bytes();
+  const auto before = memory_bytes("VmRSS:");
   VERGE_ASSIGN(auto package, package::open_folder(order.folder));
   if (package.digest != order.digest) {
     return Error(ErrorCode::data_loss, "VRG-AGT-004",
@@ -161,7 +166,7 @@ Result<json> measure(const TrialOrder& order) {
     shortest = i == 0 ? took : std::min(shortest, took);
   }
   answer["latency_ms"] = shortest;
-  answer["memory_bytes"] = peak_bytes() - before;
+  answer["memory_bytes"] = memory_bytes("VmHWM:") - before;
   return answer;
 }
 

@@ -308,7 +308,12 @@ bool ApplicationUpdate::in_progress() const {
 }
 
 Result<void> ApplicationUpdate::collect(std::set<std::string>& blobs, std::set<std::string>& packages) {
-  for (const auto& pointer : {active_, previous_}) {
+  std::vector<std::optional<wire::DevicePointer>> pointers{active_, previous_};
+  if (record_ && !is_end(record_->step)) {
+    pointers.push_back(record_->before);
+    pointers.push_back(record_->before_previous);
+  }
+  for (const auto& pointer : pointers) {
     if (!pointer) continue;
     VERGE_ASSIGN(const Plan plan, stages_.plan(*pointer));
     for (const auto& blob : plan.blobs) blobs.insert(blob.digest);

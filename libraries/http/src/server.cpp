@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 
 #include "connection.hpp"
+#include "tls.hpp"
 
 namespace verge::http {
 namespace asio = boost::asio;
@@ -24,7 +25,7 @@ struct Server::State {
       if (error == asio::error::operation_aborted || !acceptor.is_open()) return;
       if (!error) {
         const auto connection = std::make_shared<Connection>(std::move(socket), shared);
-        shared.connections.size() > shared.options.max_connections ? connection->refuse() : connection->read();
+        shared.connections.size() > shared.options.max_connections ? connection->refuse() : connection->begin();
       } else if (error == asio::error::no_descriptors) {
         std::this_thread::sleep_for(std::chrono::milliseconds(10));  // Others will close; never spin.
       }
@@ -43,6 +44,9 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Hand
                  fmt::format("expected an IP address such as 127.0.0.1 or ::1, got '{}'", options.address));
   }
   auto state = std::make_unique<State>(options, std::move(handler));
+  if (options.tls) {
+    VERGE_ASSIGN(state->shared.tls, make_context(*options.tls));
+  }
   const tcp::endpoint endpoint(address, options.port);
   state->acceptor.open(endpoint.protocol(), error);
   if (!error) state->acceptor.set_option(tcp::acceptor::reuse_address(true), error);
@@ -81,7 +85,14 @@ void Server::stop(std::chrono::milliseconds patience) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   state.shared.pool.join();
-  asio::post(state.shared.io, [close_connections] { close_connections(false); });
+  {
+    const std::lock_guard lock(state.shared.gate->mutex);
+    state.shared.gate->shared = nullptr;  // Held answers that still come go nowhere.
+  }
+  asio::post(state.shared.io, [&shared = state.shared, close_connections] {
+    close_connections(false);
+    shared.held.clear();
+  });
   state.shared.work.reset();
   state.thread.join();
 }

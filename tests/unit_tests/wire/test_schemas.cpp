@@ -4,11 +4,26 @@
 
 #include <gmock/gmock.h>
 
+#include "verge/wire/application.hpp"
+#include "verge/wire/application_selection.hpp"
+#include "verge/wire/certificate_request.hpp"
+#include "verge/wire/deployment_detail.hpp"
+#include "verge/wire/deployment_request.hpp"
+#include "verge/wire/desired_state.hpp"
+#include "verge/wire/device_labels.hpp"
+#include "verge/wire/device_list.hpp"
 #include "verge/wire/edge_config.hpp"
+#include "verge/wire/enrolment_request.hpp"
+#include "verge/wire/fleet.hpp"
+#include "verge/wire/fleet_freeze.hpp"
 #include "verge/wire/golden.hpp"
 #include "verge/wire/metadata.hpp"
 #include "verge/wire/postprocessing.hpp"
 #include "verge/wire/preprocessing.hpp"
+#include "verge/wire/reported_state.hpp"
+#include "verge/wire/target_custom.hpp"
+#include "verge/wire/token_request.hpp"
+#include "verge/wire/version_floor.hpp"
 
 namespace verge::wire {
 namespace {
@@ -38,12 +53,27 @@ Result<void> read_example(const std::filesystem::path& file) {
   if (kind == "postprocessing") return round_trip<Postprocessing>(node, place, read_postprocessing);
   if (kind == "golden") return round_trip<Golden>(node, place, read_golden);
   if (kind == "edge_config") return round_trip<EdgeConfig>(node, place, read_edge_config);
+  if (kind == "application") return round_trip<Application>(node, place, read_application);
+  if (kind == "desired_state") return round_trip<DesiredState>(node, place, read_desired_state);
+  if (kind == "reported_state") return round_trip<ReportedState>(node, place, read_reported_state);
+  if (kind == "target_custom") return round_trip<TargetCustom>(node, place, read_target_custom);
+  if (kind == "certificate_request") return round_trip<CertificateRequest>(node, place, read_certificate_request);
+  if (kind == "token_request") return round_trip<TokenRequest>(node, place, read_token_request);
+  if (kind == "enrolment_request") return round_trip<EnrolmentRequest>(node, place, read_enrolment_request);
+  if (kind == "deployment_request") return round_trip<DeploymentRequest>(node, place, read_deployment_request);
+  if (kind == "application_selection") return round_trip<ApplicationSelection>(node, place, read_application_selection);
+  if (kind == "fleet") return round_trip<Fleet>(node, place, read_fleet);
+  if (kind == "device_labels") return round_trip<DeviceLabels>(node, place, read_device_labels);
+  if (kind == "fleet_freeze") return round_trip<FleetFreeze>(node, place, read_fleet_freeze);
+  if (kind == "version_floor") return round_trip<VersionFloor>(node, place, read_version_floor);
+  if (kind == "deployment_detail") return round_trip<DeploymentDetail>(node, place, read_deployment_detail);
+  if (kind == "device_list") return round_trip<DeviceList>(node, place, read_device_list);
   return Error(ErrorCode::internal, "VRG-TST-002", "no reader for " + kind);
 }
 
 std::vector<std::filesystem::path> examples(const char* folder) {
   std::vector<std::filesystem::path> files;
-  for (const char* part : {"package", "agent"}) {
+  for (const char* part : {"package", "agent", "state", "hub"}) {
     for (const auto& entry :
          std::filesystem::directory_iterator(std::filesystem::path(VERGE_SCHEMAS) / part / "examples" / folder)) {
       files.push_back(entry.path());
@@ -54,7 +84,7 @@ std::vector<std::filesystem::path> examples(const char* folder) {
 
 TEST(Schemas, ValidExamplesAreRead) {
   const auto files = examples("valid");
-  EXPECT_GE(files.size(), 7U);
+  EXPECT_GE(files.size(), 20U);
   for (const auto& file : files) {
     const auto read = read_example(file);
     EXPECT_TRUE(read) << file << ": " << read.error().text();
@@ -63,7 +93,7 @@ TEST(Schemas, ValidExamplesAreRead) {
 
 TEST(Schemas, InvalidExamplesAreRefusedWithFileAndLine) {
   const auto files = examples("invalid");
-  EXPECT_GE(files.size(), 11U);
+  EXPECT_GE(files.size(), 25U);
   for (const auto& file : files) {
     const auto read = read_example(file);
     ASSERT_FALSE(read) << file;

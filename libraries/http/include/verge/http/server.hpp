@@ -38,12 +38,12 @@ struct Response {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   /// Sent in place of `body` when not empty: `length_bytes` bytes from `offset_bytes` on.
-  std::filesystem::path file;
+  std::filesystem::path file{};
   std::uint64_t offset_bytes = 0;
   std::uint64_t length_bytes = 0;
   /// When set, everything else here is ignored: the answer is what is given to `answer`, once, from any thread, when it
   /// is ready. No thread waits meanwhile. `answer` may be called after the client or the server has gone.
-  std::function<void(std::function<void(Response)> answer)> later;
+  std::function<void(std::function<void(Response)> answer)> later{};
 };
 
 /// Runs on a thread of the pool, several at once. Must not throw; what it throws all the same becomes 500.

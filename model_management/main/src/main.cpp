@@ -1,0 +1,115 @@
+// verge-hub: models, devices and deployments of a fleet.
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "verge/crypto/certificate.hpp"
+#include "verge/hub/api.hpp"
+
+namespace {
+
+struct Options {
+  std::filesystem::path data;
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 8700;
+  std::vector<std::string> names;
+};
+
+std::int64_t now_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::string url_of(const std::string& address, std::uint16_t port) {
+  const bool six = address.find(':') != std::string::npos;
+  return six ? fmt::format("https://[{}]:{}", address, port) : fmt::format("https://{}:{}", address, port);
+}
+
+/// The line with which people sign in; with the administrator's token on the first start only.
+verge::Result<void> show_login(verge::hub::Hub& hub, const std::string& url) {
+  VERGE_ASSIGN(const auto authority, verge::crypto::read_certificate(hub.authority_certificate()));
+  auto line = fmt::format("verge login {} --fingerprint {}", url, authority.fingerprint);
+  if (!hub.first_token().empty()) {
+    line += " --token " + hub.first_token();
+    VERGE_TRY(hub.keep_login(line));
+  }
+  std::puts(line.c_str());
+  std::fflush(stdout);
+  return {};
+}
+
+verge::http::ServerOptions server_options(const Options& options, const verge::hub::Hub& hub, verge::hub::Api& api) {
+  verge::http::ServerOptions server;
+  server.address = options.address;
+  server.port = options.port;
+  server.max_connections = 16384;
+  server.max_body_bytes = std::uint64_t{8} << 20U;  // Documents; blobs go into files.
+  server.tls = verge::http::Tls{hub.server_certificate(), hub.server_key(), hub.authority_certificate()};
+  server.body_folder = [&api](const verge::http::Request& head) { return api.body_folder(head); };
+  return server;
+}
+
+int run(const Options& options) {
+  verge::Log log;
+  const auto fail = [&](const verge::Error& error) {
+    log.error("not started", {{"error", error.text()}});
+    return verge::exit_status(error.code());
+  };
+  // Blocked before any thread starts, so that only sigtimedwait() below gets them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  std::vector<std::string> names = options.names;
+  if (options.address != "0.0.0.0" && options.address != "::") names.push_back(options.address);
+  auto hub = verge::hub::Hub::open({options.data, names, now_ms, VERGE_VERSION}, log);
+  if (!hub) return fail(hub.error());
+  verge::hub::Api api(**hub, log, options.data / "uploads");
+  auto server = verge::http::Server::start(server_options(options, **hub, api),
+                                           [&](const verge::http::Request& request) { return api.handle(request); });
+  if (!server) return fail(server.error());
+  const auto url = url_of(options.address, (*server)->port());
+  if (const auto shown = show_login(**hub, url); !shown) return fail(shown.error());
+  log.info("ready", {{"url", url}});
+  for (;;) {
+    const timespec second{0, 500'000'000};
+    const int signal = sigtimedwait(&signals, nullptr, &second);
+    if (signal == SIGINT || signal == SIGTERM) {
+      log.info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
+      break;
+    }
+    (*hub)->tick();
+  }
+  (*hub)->stop();
+  (*server)->stop(std::chrono::seconds(10));
+  log.info("stopped");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "The centre of a fleet: keeps models and applications, enrols devices and tells them what to run.\n\nExample:\n"
+      "  verge-hub --data /var/lib/verge-hub\n\n"
+      "The first start makes certificates, keys and an administrator's token, and prints how to sign in.\n"
+      "SIGTERM stops gracefully.",
+      "verge-hub"};
+  Options options;
+  app.set_version_flag("--version", "verge-hub " VERGE_VERSION);
+  app.add_option("--data", options.data, "Folder of everything that the hub keeps; made when absent")->required();
+  app.add_option("--address", options.address, "Address to listen on; 0.0.0.0 for all")->capture_default_str();
+  app.add_option("--port", options.port, "Port to listen on; 0: any that is free")->capture_default_str();
+  app.add_option("--name", options.names, "Host name or address under which devices reach the hub; may be repeated");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return run(options);
+}

@@ -1,0 +1,151 @@
+#include "manifests.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "verge/crypto/sha256.hpp"
+#include "verge/package/image_layout.hpp"
+#include "verge/package/requirements.hpp"
+#include "verge/wire/metadata.hpp"
+
+namespace verge::hub {
+namespace {
+
+constexpr std::uint64_t kMetadataLimitBytes = std::uint64_t{4} << 20U;
+
+Error not_a_manifest(std::string_view why) {
+  return Error(ErrorCode::invalid_argument, "VRG-OCI-006",
+               fmt::format("expected an OCI image manifest or index in JSON, got one where {}", why));
+}
+
+std::string text_of(const wire::Node& node, std::string_view key) {
+  const auto* found = node.find(key);
+  return found != nullptr && found->kind == wire::Node::Kind::quoted ? found->text : std::string();
+}
+
+Result<std::string> digest_of(const wire::Node& node, std::string_view what) {
+  auto digest = text_of(node, "digest");
+  if (node.kind != wire::Node::Kind::map || !crypto::is_sha256(digest)) {
+    return not_a_manifest(fmt::format("{} has no sha256 digest", what));
+  }
+  return digest;
+}
+
+Result<void> add_descriptors(const wire::Node& node, std::string_view key, std::vector<std::string>& digests) {
+  const auto* list = node.find(key);
+  if (list == nullptr) return {};
+  if (list->kind != wire::Node::Kind::list) return not_a_manifest(fmt::format("'{}' is no list", key));
+  for (const auto& item : list->items) {
+    VERGE_ASSIGN(auto digest, digest_of(item, key));
+    if (std::ranges::find(digests, digest) == digests.end()) digests.push_back(std::move(digest));
+  }
+  return {};
+}
+
+bool has_metadata_layer(const wire::Node& node) {
+  const auto* layers = node.find("layers");
+  if (layers == nullptr) return false;
+  return std::ranges::any_of(layers->items, [](const wire::Node& layer) {
+    const auto* annotations = layer.find("annotations");
+    return annotations != nullptr && text_of(*annotations, package::kFilePathAnnotation) == package::kMetadataFile;
+  });
+}
+
+Error differs(std::string_view what, std::string_view expected, std::string_view got) {
+  return Error(ErrorCode::invalid_argument, "VRG-HUB-024",
+               fmt::format("the {} must be that of the package's metadata.json: expected '{}', got '{}'; push it as "
+                           "HUB/<name>:<version>",
+                           what, expected, got));
+}
+
+}  // namespace
+
+Result<ParsedManifest> parse_manifest(const std::string& content, const std::string& media_type) {
+  VERGE_ASSIGN(const auto node, wire::parse_json(content, "manifest"));
+  if (node.kind != wire::Node::Kind::map) return not_a_manifest("there is no object");
+  ParsedManifest parsed;
+  parsed.content = content;
+  parsed.record.digest = crypto::sha256(content);
+  parsed.record.media_type = media_type.empty() ? text_of(node, "mediaType") : media_type;
+  if (const auto own = text_of(node, "mediaType"); !own.empty() && own != parsed.record.media_type) {
+    return not_a_manifest(fmt::format("mediaType is '{}', unlike the Content-Type '{}'", own, media_type));
+  }
+  parsed.record.size_bytes = static_cast<std::int64_t>(content.size());
+  parsed.record.artifact_type = text_of(node, "artifactType");
+  if (const auto* config = node.find("config")) {
+    VERGE_ASSIGN(auto digest, digest_of(*config, "config"));
+    parsed.blobs.push_back(std::move(digest));
+    if (parsed.record.artifact_type.empty()) parsed.record.artifact_type = text_of(*config, "mediaType");
+  }
+  VERGE_TRY(add_descriptors(node, "layers", parsed.blobs));
+  VERGE_TRY(add_descriptors(node, "manifests", parsed.manifests));
+  if (node.find("config") == nullptr && node.find("manifests") == nullptr) {
+    return not_a_manifest("there is neither 'config' nor 'manifests'");
+  }
+  if (const auto* subject = node.find("subject")) {
+    VERGE_ASSIGN(parsed.record.subject, digest_of(*subject, "subject"));
+  }
+  const auto* annotations = node.find("annotations");
+  parsed.record.annotations = annotations == nullptr ? "{}" : wire::write_json_line(*annotations);
+  parsed.is_model = text_of(node, "artifactType") == package::kArtifactType && has_metadata_layer(node);
+  return parsed;
+}
+
+Result<std::optional<VersionRecord>> judge_model(Core& core, Transaction& store, const ParsedManifest& manifest,
+                                                 const std::string& tag) {
+  VERGE_ASSIGN(const auto content, package::read_manifest(manifest.content, "manifest"));
+  std::uint64_t disk_bytes = 0;
+  std::string metadata_digest;
+  for (const auto& file : content.files) {
+    VERGE_ASSIGN(const auto size_bytes, core.blobs.size_bytes(file.digest));
+    if (size_bytes != file.size_bytes) {
+      return not_a_manifest(
+          fmt::format("'{}' has {} bytes, unlike its blob with {}", file.path, file.size_bytes, size_bytes));
+    }
+    disk_bytes += size_bytes;
+    if (file.path == package::kMetadataFile) metadata_digest = file.digest;
+  }
+  VERGE_ASSIGN(const auto text, core.blobs.read(metadata_digest, kMetadataLimitBytes));
+  VERGE_ASSIGN(const auto node, wire::parse_json(text, package::kMetadataFile));
+  VERGE_ASSIGN(const auto metadata, wire::read_metadata(node, wire::Place(package::kMetadataFile)));
+  const auto& repository = manifest.record.repository;
+  const auto slash = repository.rfind('/');
+  const auto last = slash == std::string::npos ? repository : repository.substr(slash + 1);
+  if (last != metadata.name) return differs("repository's last part", metadata.name, last);
+  if (tag.empty()) return std::optional<VersionRecord>();
+  if (tag != metadata.version) return differs("tag", metadata.version, tag);
+  const auto others = store.versions_of(metadata.name);
+  if (!others.empty() && others.front().kind != "model") {
+    return Error(
+        ErrorCode::already_exists, "VRG-HUB-022",
+        fmt::format("'{}' is the name of an application already, and cannot be that of a model; choose another "
+                    "name",
+                    metadata.name));
+  }
+  if (const auto there = store.version(metadata.name, metadata.version)) {
+    if (there->digest == manifest.record.digest && there->repository == repository) {
+      return std::optional<VersionRecord>();
+    }
+    return Error(
+        ErrorCode::already_exists, "VRG-HUB-023",
+        fmt::format("'{}' {} is on this hub with another content ({} in '{}', got {} in '{}'); versions do not "
+                    "change: give the new one a higher version in metadata.json",
+                    metadata.name, metadata.version, there->digest, there->repository, manifest.record.digest,
+                    repository));
+  }
+  VersionRecord version;
+  version.kind = "model";
+  version.name = metadata.name;
+  version.version = metadata.version;
+  version.digest = manifest.record.digest;
+  version.repository = repository;
+  version.content_bytes = manifest.record.size_bytes;
+  version.size_bytes = static_cast<std::int64_t>(disk_bytes);
+  version.custom = wire::write_json_line(wire::to_node(package::target_custom(metadata, disk_bytes)));
+  version.created_ms = core.now();
+  return std::optional<VersionRecord>(version);
+}
+
+}  // namespace verge::hub

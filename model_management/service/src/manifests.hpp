@@ -1,0 +1,28 @@
+// Manifests: what a pushed manifest names, and whether it is a version of a model.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core.hpp"
+
+namespace verge::hub {
+
+struct ParsedManifest {
+  ManifestRecord record;               ///< Without its repository.
+  std::vector<std::string> blobs;      ///< Config and layers.
+  std::vector<std::string> manifests;  ///< Of an index.
+  bool is_model = false;               ///< A model package of Verge.
+  std::string content;
+};
+
+/// Errors: invalid_argument (VRG-OCI-006).
+Result<ParsedManifest> parse_manifest(const std::string& content, const std::string& media_type);
+
+/// The version of a model that the manifest is; nothing when it is known already. `tag` empty: pushed by digest, which
+/// makes no version. Errors: VRG-HUB-022, 023, 024 and those of the documents.
+Result<std::optional<VersionRecord>> judge_model(Core& core, Transaction& store, const ParsedManifest& manifest,
+                                                 const std::string& tag);
+
+}  // namespace verge::hub

@@ -1,0 +1,134 @@
+// Records: what the hub remembers, as rows. Times in milliseconds since 1970; 0 and "" stand for "none".
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace verge::hub {
+
+struct TokenRecord {
+  std::string id;
+  std::string name;
+  std::string hash;    ///< "sha256:…" of the secret.
+  std::string rights;  ///< "read,publish"
+  std::int64_t created_ms = 0;
+};
+
+/// A one-time token with which a device joins.
+struct EnrolmentRecord {
+  std::string id;
+  std::string hash;
+  std::string device;  ///< The only name it is good for.
+  std::int64_t created_ms = 0;
+  std::string created_by;
+  std::int64_t expires_ms = 0;
+  std::int64_t used_ms = 0;
+  std::string used_by;
+  std::string used_key;  ///< Fingerprint of the key that joined: the same may ask again when the answer was lost.
+};
+
+struct DeviceRecord {
+  std::string name;
+  std::int64_t joined_ms = 0;
+  std::string key_fingerprint;
+  std::int64_t certificate_until_ms = 0;
+  std::int64_t revoked_ms = 0;
+  std::string conflict;             ///< What is said to both machines.
+  std::string continuation;         ///< Given with the newest answer.
+  std::string continuation_before;  ///< What the report before it carried.
+  std::int64_t accept_next = 0;     ///< 1: the next report counts whatever it carries.
+  std::string instance;
+  std::string address;
+  std::int64_t reported_ms = 0;
+  std::int64_t clock_ahead_ms = 0;  ///< The device's clock less the hub's at the last report.
+  std::string report;               ///< ReportedState as JSON.
+  std::string labels;               ///< The hub's, as JSON.
+  std::int64_t desired_version = 0;
+};
+
+/// What a device should run: one application.
+struct DesiredRecord {
+  std::string device;
+  std::string application;
+  std::string version;
+  std::string target;
+  std::string digest;
+  std::string deployment;
+  std::string watch;  ///< WatchPolicy as JSON.
+};
+
+/// A version of a model or an application: what becomes a TUF target.
+struct VersionRecord {
+  std::string kind;  ///< "model" or "application"
+  std::string name;
+  std::string version;
+  std::string digest;
+  std::string repository;  ///< Of a model.
+  std::int64_t content_bytes = 0;
+  std::int64_t size_bytes = 0;  ///< Of everything it names.
+  std::string custom;           ///< TargetCustom as JSON, without the floor.
+  std::string document;         ///< Of an application: canonical JSON.
+  std::int64_t created_ms = 0;
+  std::string created_by;
+};
+
+struct DeploymentRecord {
+  std::int64_t number = 0;
+  std::string kind;  ///< "deploy", "rollback", "removal"
+  std::string application;
+  std::string version;
+  std::string target;
+  std::string digest;
+  std::string selector;
+  std::string watch;
+  std::string rolls_back;
+  std::int64_t created_ms = 0;
+  std::string created_by;
+};
+
+/// A deployment on one device.
+struct DeploymentDeviceRecord {
+  std::int64_t number = 0;
+  std::string device;
+  std::string state;  ///< DeploymentDeviceState
+  std::string reason_id;
+  std::string reason;
+  std::string version;  ///< That it should run; "": the application ends.
+  std::string target;
+  std::string digest;
+  std::string before_version;  ///< What it had; "": nothing.
+  std::string before_target;
+  std::string before_digest;
+  std::int64_t offered_ms = 0;  ///< When the desired state was changed.
+  std::int64_t changed_ms = 0;
+  std::string update;               ///< Newest UpdateReport as JSON.
+  std::int64_t clock_ahead_ms = 0;  ///< At that report.
+  std::string application;          ///< Of the deployment.
+};
+
+struct ManifestRecord {
+  std::string repository;
+  std::string digest;
+  std::string media_type;
+  std::string artifact_type;
+  std::string subject;
+  std::string annotations;  ///< JSON
+  std::int64_t size_bytes = 0;
+};
+
+struct UploadRecord {
+  std::string id;
+  std::string repository;
+  std::int64_t created_ms = 0;
+};
+
+struct EventRecord {
+  std::int64_t id = 0;
+  std::int64_t at_ms = 0;
+  std::string who;
+  std::string action;
+  std::string subject;
+  std::string text;
+};
+
+}  // namespace verge::hub

@@ -1,0 +1,122 @@
+// Store: the hub's memory, in one SQLite file. Knows no rules and no HTTP.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "verge/base/error.hpp"
+#include "verge/hub/records.hpp"
+
+namespace verge::hub {
+
+/// Everything inside one transaction. Used by one thread, inside Store::transaction() only. When the database fails,
+/// a method throws what Store::transaction() turns into an error.
+class Transaction {
+ public:
+  // Tokens, one-time tokens, events, settings.
+  void add(const TokenRecord& token);
+  std::vector<TokenRecord> tokens();
+  std::optional<TokenRecord> token_by_hash(const std::string& hash);
+  bool remove_token(const std::string& id);
+  void put(const EnrolmentRecord& enrolment);
+  std::vector<EnrolmentRecord> enrolments();
+  std::optional<EnrolmentRecord> enrolment_by_hash(const std::string& hash);
+  void add(const EventRecord& event);
+  /// Older than `before` (0: from the newest on), newest first.
+  std::vector<EventRecord> events(std::int64_t before, std::int64_t limit);
+  std::string setting(const std::string& key);
+  void set_setting(const std::string& key, const std::string& value);
+
+  // Devices.
+  void put(const DeviceRecord& device);
+  std::optional<DeviceRecord> device(const std::string& name);
+  std::optional<DeviceRecord> device_by_key(const std::string& key_fingerprint);
+  std::vector<DeviceRecord> devices();
+  std::vector<DesiredRecord> desired(const std::string& device);
+  std::vector<DesiredRecord> all_desired();
+  void put(const DesiredRecord& desired);
+  void remove_desired(const std::string& device, const std::string& application);
+  /// Raises the version of the device's desired state and gives it.
+  std::int64_t raise_desired_version(const std::string& device);
+
+  // Models and applications.
+  void add(const VersionRecord& version);
+  void remove_version(const std::string& kind, const std::string& name, const std::string& version);
+  std::vector<VersionRecord> versions();
+  std::vector<VersionRecord> versions_of(const std::string& name);
+  std::optional<VersionRecord> version(const std::string& name, const std::string& version);
+  std::optional<VersionRecord> version_by_digest(const std::string& name, const std::string& digest);
+  std::map<std::string, std::string> floors();
+  void set_floor(const std::string& name, const std::string& version);
+
+  // Registry.
+  void put(const ManifestRecord& manifest, const std::vector<std::string>& blobs);
+  std::optional<ManifestRecord> manifest(const std::string& repository, const std::string& digest);
+  std::vector<ManifestRecord> referrers(const std::string& repository, const std::string& subject);
+  bool remove_manifest(const std::string& repository, const std::string& digest);
+  void put_tag(const std::string& repository, const std::string& tag, const std::string& digest);
+  std::string tag(const std::string& repository, const std::string& tag);
+  bool remove_tag(const std::string& repository, const std::string& tag);
+  std::vector<std::string> tags(const std::string& repository);
+  /// Whether anything was ever pushed there.
+  bool has_repository(const std::string& repository);
+  void link_blob(const std::string& repository, const std::string& digest);
+  bool has_blob(const std::string& repository, const std::string& digest);
+  bool remove_blob(const std::string& repository, const std::string& digest);
+  /// Whether any repository has it, or a manifest names it.
+  bool blob_in_use(const std::string& digest);
+  /// Whether a manifest of the repository names it.
+  bool blob_named(const std::string& repository, const std::string& digest);
+  std::vector<std::string> blobs_of(const std::string& manifest_digest);
+  void add(const UploadRecord& upload);
+  std::optional<UploadRecord> upload(const std::string& id);
+  std::vector<UploadRecord> uploads();
+  void remove_upload(const std::string& id);
+
+  // Deployments.
+  std::int64_t add(const DeploymentRecord& deployment);
+  std::optional<DeploymentRecord> deployment(std::int64_t number);
+  /// Newest first; of one application when given.
+  std::vector<DeploymentRecord> deployments(const std::string& application, std::int64_t limit);
+  void put(const DeploymentDeviceRecord& device);
+  std::vector<DeploymentDeviceRecord> deployment_devices(std::int64_t number);
+  std::optional<DeploymentDeviceRecord> deployment_device(std::int64_t number, const std::string& device);
+  /// Those of the device that have not ended, oldest first.
+  std::vector<DeploymentDeviceRecord> open_deployments(const std::string& device);
+  /// Those in state "waiting", oldest first.
+  std::vector<DeploymentDeviceRecord> waiting();
+  std::map<std::string, std::int64_t> deployment_counts(std::int64_t number);
+  std::int64_t count(const std::string& table);
+
+ private:
+  friend class Store;
+  struct State;
+  explicit Transaction(State& state) : state_(state) {}
+  State& state_;
+};
+
+/// Thread-safe: transactions follow one another. What has been committed survives a crash of program and machine.
+class Store {
+ public:
+  /// Opens the file, makes it or brings it up to date. Errors: failed_precondition (VRG-HUB-002 made by a newer
+  /// program), unavailable (VRG-HUB-001 the database fails).
+  static Result<std::unique_ptr<Store>> open(const std::filesystem::path& file);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  /// Runs `work`; commits when it gives no error, else undoes everything. Must not be nested.
+  Result<void> transaction(const std::function<Result<void>(Transaction&)>& work);
+
+ private:
+  explicit Store(std::unique_ptr<Transaction::State> state);
+  std::unique_ptr<Transaction::State> state_;
+};
+
+}  // namespace verge::hub
