@@ -199,6 +199,11 @@ Result<void> Hub::delete_token(const Principal& caller, const std::string& id) {
 Result<wire::Enrolment> Hub::create_enrolment(const Principal& caller, const wire::EnrolmentRequest& request,
                                               const std::string& url) {
   VERGE_TRY(check_right(caller, wire::Right::administer));
+  std::string root;
+  {
+    const std::lock_guard lock(core_->trust_mutex);
+    root = core_->trust.root();
+  }
   return core_->change<wire::Enrolment>([&](Change& change) -> Result<wire::Enrolment> {
     wire::Enrolment answer;
     answer.version = 1;
@@ -206,10 +211,7 @@ Result<wire::Enrolment> Hub::create_enrolment(const Principal& caller, const wir
     answer.ca_certificate = core_->authority_certificate;
     answer.token = crypto::random_hex(24);
     answer.expires_ms = core_->now() + request.expires_s * 1000;
-    {
-      const std::lock_guard lock(core_->trust_mutex);
-      answer.trust_root = core_->trust.root();
-    }
+    answer.trust_root = root;
     EnrolmentRecord record;
     record.id = "e-" + crypto::random_hex(4);
     record.hash = crypto::sha256(answer.token);

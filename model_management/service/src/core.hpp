@@ -32,7 +32,7 @@ struct Core {
   Log& log;
   std::unique_ptr<Store> store;
   Blobs blobs;
-  std::mutex trust_mutex;
+  std::mutex trust_mutex;  ///< Of `trust`. Never taken inside a transaction: publish() takes it first.
   trust::Repository trust;
   crypto::PrivateKey authority_key;
   std::string authority_certificate;

@@ -70,8 +70,8 @@ std::vector<wire::ExplanationEntry> hub_entries(const DeploymentRecord& deployme
 
 std::string end_text(const DeploymentDeviceRecord& row, const wire::UpdateReport& update) {
   std::string text = fmt::format("reported {}", row.state);
-  if (!row.reason.empty()) text += fmt::format(": {} [{}]", row.reason, row.reason_id);
-  for (const auto& [key, value] : update.numbers) text += fmt::format("; {} {:g}", key, value);
+  // The reason's words are the device's own, one line above, and below the time line.
+  if (!row.reason_id.empty()) text += fmt::format(" [{}]", row.reason_id);
   if (update.bytes_total) {
     text += fmt::format("; {} bytes, of these {} fetched and {} there already", *update.bytes_total,
                         update.bytes_fetched.value_or(0), update.bytes_reused.value_or(0));

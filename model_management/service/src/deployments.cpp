@@ -27,6 +27,9 @@ Wish wish_before(Transaction& store, const DeploymentDeviceRecord& row, const De
   return wish;
 }
 
+/// How a version is watched that the device has committed before: not again.
+constexpr const char* kUnwatched = R"({"duration_s":0})";
+
 void check_wish_floor(Transaction& store, const std::string& application, Wish& wish) {
   if (wish.version.empty() || !wish.skip.empty()) return;
   const auto version = store.version_by_digest(application, wish.digest);
@@ -90,6 +93,7 @@ Result<wire::DeploymentDetail> ask_selection(Core& core, const Principal& caller
     }
     DeploymentRecord deployment;
     deployment.kind = kind;
+    if (kind == "rollback") deployment.watch = kUnwatched;
     deployment.application = request.application;
     deployment.selector = request.selector;
     deployment.created_by = caller.who();
@@ -142,6 +146,7 @@ Result<wire::DeploymentDetail> Hub::rollback_deployment(const Principal& caller,
     }
     DeploymentRecord deployment;
     deployment.kind = "rollback";
+    deployment.watch = kUnwatched;
     deployment.application = taken_back.application;
     deployment.selector = taken_back.selector;
     deployment.rolls_back = id;

@@ -39,6 +39,8 @@ Result<void> add_descriptors(const wire::Node& node, std::string_view key, std::
   if (list->kind != wire::Node::Kind::list) return not_a_manifest(fmt::format("'{}' is no list", key));
   for (const auto& item : list->items) {
     VERGE_ASSIGN(auto digest, digest_of(item, key));
+    // The specification lets such layers lie elsewhere.
+    if (text_of(item, "mediaType").find(".nondistributable.") != std::string::npos) continue;
     if (std::ranges::find(digests, digest) == digests.end()) digests.push_back(std::move(digest));
   }
   return {};
