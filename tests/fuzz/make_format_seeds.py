@@ -1,6 +1,8 @@
-"""Writes seeds with zero bytes for the fuzz targets package and image_layout: make_format_seeds.py FOLDER."""
+"""Writes seeds for fuzz targets, most of them with zero bytes: make_format_seeds.py FOLDER."""
 
+import json
 import pathlib
+import shutil
 import sys
 
 METADATA = (
@@ -15,6 +17,42 @@ INDEX = ('{"schemaVersion":2,"manifests":[{"digest":"$M","size":$m,"annotations"
 MANIFEST = ('{"artifactType":"application/vnd.cncf.model.manifest.v1+json","config":{"digest":"$C","size":$c},"layers":['
             '{"mediaType":"application/vnd.cncf.model.weight.config.v1.raw","digest":"$L","size":$l,'
             '"annotations":{"org.cncf.model.filepath":"%s"}}]}')
+SCHEMAS = pathlib.Path(__file__).parents[2] / "schemas"
+DIGEST = "sha256:" + 64 * "0"
+SELECTORS = ("all", "name=cam-1", "site=plant1,type!=camera", " site = plant1 , zone!=b")
+GET, POST, PUT, PATCH, DELETE, NOBODY = 0, 2, 3, 4, 5, 8
+# method and caller, path, query, range, Content-Type, body
+REQUESTS = (
+    (GET, "/v2/models/cat/blobs/$B", "", "bytes=3-9"), (GET, "/v2/models/cat/blobs/$B", "", "bytes=-5"),
+    (GET, "/v2/models/cat/blobs/$B", "", "bytes=7-"), (GET, "/v2/models/cat/tags/list", "n=3&last=1.0.0"),
+    (POST, "/v2/models/cat/blobs/uploads/", "mount=$B&from=models/cat"), (POST, "/v2/models/cat/blobs/uploads/", f"digest={DIGEST}"),
+    (PATCH, "/v2/models/cat/blobs/uploads/0", "", "0-4", "", "bytes"), (PUT, "/v2/models/cat/blobs/uploads/0", f"digest={DIGEST}"),
+    (PUT, "/v2/models/cat/manifests/1.0.0", "", "", "application/vnd.oci.image.index.v1+json", '{"manifests":[]}'),
+    (PUT, "/v2/models/cat/manifests/%0d%0a", "", "", "", '{"mediaType":"a\\r\\nb","manifests":[]}'),
+    (GET, "/v2/models/cat/manifests/1.0.0"), (GET, f"/v2/models/cat/referrers/{DIGEST}", "artifactType=a/b"),
+    (DELETE, "/v2/models/cat/blobs/$B"), (GET, "/api/v1/devices", "selector=site%3Dplant1"), (GET, "/api/v1/events", "after=0&limit=5"),
+    (PUT, "/api/v1/models/cat/floor", "", "", "", '{"version":"1.0.0"}'), (GET, "/tuf/metadata/1.root.json"), (GET, "/tuf/targets/a/b"),
+    (NOBODY, "/v2/", "", "", "Basic YTpi"), (POST, "/api/v1/deployments", "", "", "", '{"application":"cat","selector":"all"}'))
+
+
+def fleet(root):
+    for target in ("fleet_documents", "manifest", "selector", "hub_request"):
+        (root / f"fuzz_{target}").mkdir(parents=True, exist_ok=True)
+    for folder in ("agent", "state", "hub"):
+        for example in (SCHEMAS / folder / "examples/valid").iterdir():
+            shutil.copy(example, root / "fuzz_fleet_documents")
+    desired = json.loads((SCHEMAS / "state/examples/valid/desired_state.one_model.json").read_text())["applications"][0]
+    progress = {"deployment": "d-2", "version": "1.1.0", "digest": DIGEST, "state": "testing", "numbers": {"latency_ms": 1.5}}
+    record = {"version": 1, "desired": desired, "step": "watching", "starts": 1, "progress": progress}
+    (root / "fuzz_fleet_documents/update_record.json").write_text(json.dumps(record))
+    layer = MANIFEST % "metadata.json"
+    for mark, value in (("$C", DIGEST), ("$L", DIGEST), ("$c", "2"), ("$l", "3")):
+        layer = layer.replace(mark, value)
+    (root / "fuzz_manifest/one_layer.json").write_text(layer)
+    for number, selector in enumerate(SELECTORS):
+        (root / "fuzz_selector" / str(number)).write_text(f"{selector}\0site=plant1\ntype=robot\nname=cam-1")
+    for number, (choice, *parts) in enumerate(REQUESTS):
+        (root / "fuzz_hub_request" / str(number)).write_bytes(bytes([choice]) + "\0".join(parts).encode())
 
 
 def main():
@@ -27,6 +65,7 @@ def main():
         parts = (INDEX, MANIFEST % path, "{}", METADATA % "tensor")
         (root / "fuzz_image_layout").mkdir(parents=True, exist_ok=True)
         (root / "fuzz_image_layout" / str(number)).write_bytes("\0".join(parts).encode())
+    fleet(root)
 
 
 main()

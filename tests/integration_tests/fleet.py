@@ -168,6 +168,7 @@ class Device:
     def ended(self, application, version=None, timeout=90):
         """The record of the update to `version` once it has ended."""
         def end():
+            assert self.agent.process.poll() is None, f"the agent ended: {self.agent.log}"
             record = self.record(application)
             wanted = version is None or record.get("desired", {}).get("version") == version
             return record if wanted and record.get("step") in ("committed", "rolled_back", "refused", "failed") else None
@@ -219,6 +220,12 @@ class Fleet:
     def deployment(done):
         detail = json.loads(done.stdout)
         return detail["summary"]["deployment"], {entry["device"]: entry for entry in detail["devices"]}, done.stderr
+
+    def previous(self, device, application):
+        """The version to which the device could go back, as it reported, or None."""
+        applications = self.json("device", "show", device).get("report", {}).get("applications", [])
+        one = next((one for one in applications if one["application"] == application), {})
+        return one.get("previous", {}).get("version")
 
     def explain(self, deployment, device):
         return self.verge("deploy", "explain", deployment, device).stdout

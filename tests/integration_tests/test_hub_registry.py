@@ -7,10 +7,10 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import verge
+from conftest import ROOT, verge
 from hub_clients import MANIFEST, push_blob, push_model, sha256
 
-PEERS = pathlib.Path(os.environ.get("VERGE_PEERS", "/tmp/w/go"))
+PEERS = pathlib.Path(os.environ.get("VERGE_PEERS", ROOT / "build" / "peers"))
 
 
 def peer(name):
@@ -109,7 +109,9 @@ def test_tags_referrers_and_deletion(hub):
     assert status == 404 and json.loads(text)["errors"][0]["code"] == "MANIFEST_UNKNOWN"
     assert json.loads(hub.request("GET", "/v2/tools/x/tags/list")[2])["tags"] == ["signature"]
     assert hub.request("GET", "/v2/nobody/tags/list")[0] == 404
-    assert hub.request("PUT", "/v2/UPPER/manifests/v1", b"{}")[0] == 400
+    for name in ("UPPER", "_x", "a..b", "a/_b", "a-", "a___b"):
+        assert hub.request("PUT", f"/v2/{name}/manifests/v1", b"{}")[0] == 400, name
+    assert put("%0d%0aSet-Cookie:%20a=b", base)[0] == 400
 
 
 @pytest.fixture

@@ -204,7 +204,7 @@ void add_deploy_commands(CLI::App& app, Action& action) {
   add_waiting(verb, o);
   verb->require_subcommand(0, 1);
   {
-    auto [list, lo] = add_hub_verb<HubOptions>(*verb, action, "list", "All deployments", list_deployments);
+    add_hub_verb<HubOptions>(*verb, action, "list", "All deployments", list_deployments);
     auto [shown, so] =
         add_hub_verb<DeployOptions>(*verb, action, "show", "One deployment, device by device", show_deployment);
     shown->add_option("DEPLOYMENT", so->subject)->required();

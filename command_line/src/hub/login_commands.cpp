@@ -56,6 +56,7 @@ int run_beside(const char* name, const std::vector<std::string>& rest) {
   std::vector<std::string> copies{program};
   copies.insert(copies.end(), rest.begin(), rest.end());
   std::vector<char*> argv;
+  argv.reserve(copies.size() + 1);
   for (auto& text : copies) argv.push_back(text.data());
   argv.push_back(nullptr);
   ::execv(program.c_str(), argv.data());

@@ -248,12 +248,15 @@ void HubLink::run_desired(const std::stop_token& stop) {
   Backoff backoff;
   std::int64_t seen = updater_->desired_version();
   std::atomic<bool> never{false};
+  bool reached = false;
   while (!stop.stop_requested()) {
     auto kept = keep_identity();
     if (ask_anew_.exchange(false)) seen = 0;
-    auto desired =
-        kept ? hub_.desired(seen, kHeld_s) : Result<std::optional<wire::DesiredState>>(std::move(kept).error());
+    // The first request is not held, so that a hub that is in reach again is known to be at once.
+    auto desired = kept ? hub_.desired(seen, reached ? kHeld_s : 0)
+                        : Result<std::optional<wire::DesiredState>>(std::move(kept).error());
     if (stop.stop_requested()) return;
+    reached = desired.has_value();
     if (!desired) {
       explain_certificate_trouble(desired.error());
       set_trouble("desired state", desired.error().text());
@@ -364,7 +367,7 @@ std::string HubLink::status_json() {
     }
     wire::Node troubles = wire::Node::list();
     for (const auto& [what, text] : troubles_) {
-      if (!text.empty()) troubles.items.push_back(wire::Node::string(what + ": " + text));
+      if (!text.empty()) troubles.items.push_back(wire::Node::string(fmt::format("{}: {}", what, text)));
     }
     link.add("troubles", std::move(troubles));
   }

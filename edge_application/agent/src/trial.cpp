@@ -66,6 +66,7 @@ Result<Ended> run_apart(const std::vector<std::string>& arguments, std::chrono::
   std::vector<std::string> copies{"verge-agent"};
   copies.insert(copies.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(copies.size() + 1);
   for (auto& text : copies) argv.push_back(text.data());
   argv.push_back(nullptr);
   pid_t child = 0;

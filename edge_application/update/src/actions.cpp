@@ -136,6 +136,8 @@ Outcome ApplicationUpdate::act_trying() {
   tested_ = std::move(*tested);
   record_->before = active_;
   record_->before_previous = previous_;
+  // Now and not in the next step: the new version must not be its own measure when that one is done again.
+  record_->baseline = baseline_of(ports_.runtime.live(name_));
   return {Event::ok,
           fmt::format("{:.0f} golden samples right, inference {:.3f} ms, {} of memory", numbers["golden_samples"],
                       numbers["latency_ms"], size_text(numbers["memory_bytes"])),
@@ -144,8 +146,6 @@ Outcome ApplicationUpdate::act_trying() {
 
 Outcome ApplicationUpdate::act_switching() {
   const auto& candidate = tested_->application();
-  // Not when this is done again, after the switch: the new version must not be its own measure.
-  if (!baseline_) baseline_ = baseline_of(ports_.runtime.live(name_));
   const auto start = ports_.clock.steady_ms();
   if (auto switched = ports_.runtime.switch_to(candidate); !switched) {
     return {Event::unhealthy, {}, std::move(switched).error()};
@@ -175,7 +175,7 @@ Outcome ApplicationUpdate::act_watching() {
     if (!runs) return {Event::unhealthy, {}, std::move(runs).error()};
   }
   const auto policy = record_->desired.watch.value_or(wire::WatchPolicy{});
-  auto judged = judge_live(*running_, ports_.runtime.live(name_), policy, baseline_.value_or(Baseline{}), record_->progress.numbers);
+  auto judged = judge_live(*running_, ports_.runtime.live(name_), policy, record_->baseline, record_->progress.numbers);
   if (!judged) return {Event::unhealthy, {}, std::move(judged).error()};
   const double watched_s = static_cast<double>(ports_.clock.steady_ms() - watch_since_ms_) / 1000;
   if (watched_s < policy.duration_s) return {Event::wait, {}, {}};
@@ -202,7 +202,7 @@ Outcome ApplicationUpdate::act_rolling_back() {
   }
   auto checked = stages_.check_again(*record_->before);
   if (!checked && passes_by_itself(checked.error())) return retry(std::move(checked).error());
-  auto switched = checked ? ports_.runtime.switch_to(*checked) : Result<void>(std::move(checked).error());
+  auto switched = checked ? ports_.runtime.switch_to(*checked) : Result<void>(Error(checked.error()));
   if (!switched && passes_by_itself(switched.error())) return retry(std::move(switched).error());
   if (!switched) {
     ports_.runtime.end(name_);

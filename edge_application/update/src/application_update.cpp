@@ -68,7 +68,6 @@ void ApplicationUpdate::drop_tokens() {
   verified_.reset();
   installed_.reset();
   tested_.reset();
-  baseline_.reset();
 }
 
 void ApplicationUpdate::put_off(wire::UpdateRecord& record) const {

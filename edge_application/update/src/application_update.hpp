@@ -87,7 +87,6 @@ class ApplicationUpdate {
   std::optional<VerifiedApplication> running_;  ///< What the active pointer names, checked in this run.
   std::int64_t watch_since_ms_ = 0;             ///< Of the steady clock.
   std::int64_t retry_steady_ms_ = 0;
-  std::optional<Baseline> baseline_;
   std::uint64_t revision_ = 0;
 };
 

@@ -81,7 +81,7 @@ void ContentStore::keep_only(const std::set<std::string>& blobs, const std::set<
   const auto clean = [&](const std::string& folder, const std::set<std::string>& wanted) {
     for (const auto& name : files_.list(folder).value_or(std::vector<std::string>{})) {
       // What cannot be removed now is tried again after the next update.
-      if (!wanted.contains("sha256:" + name)) (void)files_.remove(folder + "/" + name).has_value();
+      if (!wanted.contains("sha256:" + name)) (void)files_.remove(fmt::format("{}/{}", folder, name)).has_value();
     }
   };
   clean("store/blobs/sha256", blobs);

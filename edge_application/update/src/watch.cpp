@@ -47,7 +47,9 @@ Baseline baseline_of(const std::vector<LiveModel>& models) {
   Baseline baseline;
   for (const auto& live : models) {
     if (live.requests > 0) {
-      baseline[live.model] = {live.p50_ms, static_cast<double>(live.failed) / static_cast<double>(live.requests)};
+      auto& model = baseline[live.model];
+      model.p50_ms = live.p50_ms;
+      model.error_ratio = static_cast<double>(live.failed) / static_cast<double>(live.requests);
     }
   }
   return baseline;

@@ -8,15 +8,12 @@
 
 #include "verge/update/ports.hpp"
 #include "verge/wire/desired_state.hpp"
+#include "verge/wire/update_record.hpp"
 
 namespace verge::update {
 
 /// What the version before did, by model: clients that send rubbish must not be held against the new one.
-struct BaselineModel {
-  double p50_ms = 0;
-  double error_ratio = 0;
-};
-using Baseline = std::map<std::string, BaselineModel>;
+using Baseline = std::map<std::string, wire::BaselineModel>;
 
 [[nodiscard]] Baseline baseline_of(const std::vector<LiveModel>& models);
 

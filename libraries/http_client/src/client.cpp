@@ -205,7 +205,10 @@ std::unique_ptr<curl_slist, CurlFree> Client::State::set_headers(
   std::unique_ptr<curl_slist, CurlFree> list;
   for (const auto& [name, value] : headers) {
     // "Name;" is libcurl's way to send a header without a value, "Name:" would leave it out.
-    auto* longer = curl_slist_append(list.get(), (value.empty() ? name + ";" : name + ": " + value).c_str());
+    std::string line = name;
+    line += value.empty() ? ";" : ": ";
+    line += value;
+    auto* longer = curl_slist_append(list.get(), line.c_str());
     if (longer == nullptr) throw std::bad_alloc();
     (void)list.release();
     list.reset(longer);

@@ -49,9 +49,11 @@ Result<Descriptor> read_descriptor(const Node& node, std::string_view what) {
   Descriptor descriptor{text_of(node, "digest"), 0};
   const Node* size = node.find("size");
   if (!crypto::is_sha256(descriptor.digest)) return not_understood(what, "a descriptor without a sha256 digest");
-  const auto* end = size == nullptr ? nullptr : size->text.data() + size->text.size();
-  if (size == nullptr || std::from_chars(size->text.data(), end, descriptor.size_bytes).ptr != end) {
-    return not_understood(what, "a descriptor without a size");
+  if (size == nullptr || size->kind != Node::Kind::plain) return not_understood(what, "a descriptor without a size");
+  const auto* end = size->text.data() + size->text.size();
+  const auto [read_to, error] = std::from_chars(size->text.data(), end, descriptor.size_bytes);
+  if (error != std::errc{} || read_to != end || descriptor.size_bytes > kFileLimitBytes) {
+    return not_understood(what, fmt::format("expected a size of at most 16 GiB, got '{}'", size->text));
   }
   return descriptor;
 }
@@ -152,8 +154,8 @@ Result<ManifestContent> read_manifest(std::string_view text, std::string_view or
   const Node* config = manifest.find("config");
   const Node* layers = manifest.find("layers");
   if (config == nullptr || layers == nullptr || text_of(manifest, "artifactType") != kArtifactType) {
-    return not_understood(origin, fmt::format("expected artifactType '{}', got '{}'", kArtifactType,
-                                              text_of(manifest, "artifactType")));
+    return not_understood(
+        origin, fmt::format("expected artifactType '{}', got '{}'", kArtifactType, text_of(manifest, "artifactType")));
   }
   if (layers->items.size() > kFileCountLimit) return not_understood(origin, "more than 4096 layers");
   VERGE_ASSIGN(const Descriptor descriptor, read_descriptor(*config, "config"));

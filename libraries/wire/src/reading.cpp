@@ -43,8 +43,8 @@ bool is_scalar(const Node& node) {
   return node.kind == Node::Kind::plain || node.kind == Node::Kind::quoted;
 }
 
-/// Compiling a pattern takes a hundred times longer than matching it. Patterns are literals of the generated readers: few,
-/// and alive for as long as the program.
+/// Compiling a pattern takes a hundred times longer than matching it. Patterns are literals of the generated readers:
+/// few, and alive for as long as the program.
 const std::regex& compiled(std::string_view pattern) {
   thread_local std::map<const char*, std::regex> patterns;
   const auto found = patterns.find(pattern.data());

@@ -16,7 +16,7 @@ struct Code {
   std::string_view code;
   int status;
 };
-constexpr std::array<Code, 12> kCodes{{{"VRG-OCI-001", "BLOB_UNKNOWN", 404},
+constexpr std::array<Code, 13> kCodes{{{"VRG-OCI-001", "BLOB_UNKNOWN", 404},
                                        {"VRG-OCI-002", "BLOB_UPLOAD_UNKNOWN", 404},
                                        {"VRG-OCI-003", "BLOB_UPLOAD_INVALID", 416},
                                        {"VRG-OCI-004", "DIGEST_INVALID", 400},
@@ -25,6 +25,7 @@ constexpr std::array<Code, 12> kCodes{{{"VRG-OCI-001", "BLOB_UNKNOWN", 404},
                                        {"VRG-OCI-007", "MANIFEST_BLOB_UNKNOWN", 404},
                                        {"VRG-OCI-008", "NAME_UNKNOWN", 404},
                                        {"VRG-OCI-010", "NAME_INVALID", 400},
+                                       {"VRG-OCI-011", "MANIFEST_INVALID", 400},
                                        {"VRG-HUB-003", "BLOB_UNKNOWN", 404},
                                        {"VRG-HUB-004", "DIGEST_INVALID", 400},
                                        {"VRG-HUB-010", "UNAUTHORIZED", 401}}};
@@ -36,17 +37,21 @@ struct Place {
   std::string name;       ///< Digest, tag or upload; empty for a new upload.
 };
 
+/// Letters and digits, joined by '.', '_', '__', dashes or '/'.
 bool is_repository(std::string_view name) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
   if (name.empty() || name.size() > 255) return false;
-  bool letter_before = false;
-  for (const char c : name) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-    const bool joins = c == '.' || c == '_' || c == '-' || c == '/';
-    if (!letter && !joins) return false;
-    if (c == '/' && !letter_before) return false;
-    letter_before = letter;
+  for (std::size_t at = 0;;) {
+    const auto end = name.find_first_not_of(kLetters, at);
+    if (end == at) return false;
+    if (end == std::string_view::npos) return true;
+    at = name.find_first_of(kLetters, end);
+    if (at == std::string_view::npos) return false;
+    const auto joint = name.substr(end, at - end);
+    const bool joins = joint == "." || joint == "_" || joint == "__" || joint == "/" ||
+                       joint.find_first_not_of('-') == std::string_view::npos;
+    if (!joins) return false;
   }
-  return letter_before && name.front() >= '0';
 }
 
 Result<Place> parse_place(const std::string& path) {

@@ -74,6 +74,10 @@ Result<ParsedManifest> parse_manifest(const std::string& content, const std::str
   if (const auto own = text_of(node, "mediaType"); !own.empty() && own != parsed.record.media_type) {
     return not_a_manifest(fmt::format("mediaType is '{}', unlike the Content-Type '{}'", own, media_type));
   }
+  // It becomes the header of an answer.
+  if (std::ranges::any_of(parsed.record.media_type, [](char c) { return c < ' ' || c > '~'; })) {
+    return not_a_manifest("mediaType is not in plain ASCII");
+  }
   parsed.record.size_bytes = static_cast<std::int64_t>(content.size());
   parsed.record.artifact_type = text_of(node, "artifactType");
   if (const auto* config = node.find("config")) {

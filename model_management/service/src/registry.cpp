@@ -28,6 +28,20 @@ Error no_manifest(const std::string& repository, const std::string& reference) {
                fmt::format("the repository '{}' has no manifest '{}'", repository, reference));
 }
 
+/// As the distribution specification has it; answers name the tag in their headers.
+Result<void> check_tag(std::string_view tag) {
+  const auto is_word = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  const bool good = !tag.empty() && tag.size() <= 128 && is_word(tag.front()) &&
+                    std::ranges::all_of(tag, [&](char c) { return is_word(c) || c == '.' || c == '-'; });
+  if (good) return {};
+  return Error(ErrorCode::invalid_argument, "VRG-OCI-011",
+               fmt::format("expected a tag such as 1.0.0 (at most 128 letters, digits, '_', '.' or '-') or a digest "
+                           "such as sha256:…, got '{}'",
+                           tag));
+}
+
 Result<void> check_upload(Transaction& store, const std::string& repository, const std::string& id) {
   const auto upload = store.upload(id);
   if (!upload || upload->repository != repository) return no_upload(id);
@@ -150,6 +164,7 @@ Result<Registry::Manifest> Registry::put_manifest(const Principal& caller, const
   VERGE_ASSIGN(auto parsed, parse_manifest(content, media_type));
   parsed.record.repository = repository;
   const bool by_digest = reference.starts_with("sha256:");
+  if (!by_digest) VERGE_TRY(check_tag(reference));
   if (by_digest && reference != parsed.record.digest) {
     return Error(
         ErrorCode::data_loss, "VRG-HUB-004",

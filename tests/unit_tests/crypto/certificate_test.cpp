@@ -143,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Certificates, testing::Values(KeyKind::ed25519, 
 TEST(CertificateText, WhatIsNoneIsRefused) {
   const auto key = PrivateKey::generate(KeyKind::ed25519);
   for (const std::string& pem : {std::string(), std::string("nothing"), key.pem(), std::string(2U << 20U, 'x'),
-                                std::string("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")}) {
+                                 std::string("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")}) {
     EXPECT_EQ(read_certificate(pem).error().id(), "VRG-CRY-003");
     EXPECT_EQ(read_request(pem).error().id(), "VRG-CRY-004");
   }

@@ -126,6 +126,11 @@ TEST_F(Layout, ManifestsThatAreNotOursAreRefused) {
   text.replace(text.find("vnd.cncf.model.manifest"), 23, "vnd.docker.container.im");
   forge_manifest(text);
   EXPECT_EQ(verify_layout(layout(), "").error().id(), "VRG-PKG-014");
+  for (const char* size : {"{}", "\"2\"", "-1", "1e3", "99999999999999999999", "17179869185"}) {
+    text = original;
+    text.insert(text.find("\"size\":") + 7, std::string(size) + R"(,"was":)");
+    EXPECT_EQ(read_manifest(text, "manifest").error().id(), "VRG-PKG-014") << size;
+  }
   forge_manifest("{}");
   EXPECT_EQ(verify_layout(layout(), "").error().id(), "VRG-PKG-014");
   forge_manifest("no json");

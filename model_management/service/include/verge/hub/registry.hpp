@@ -56,9 +56,9 @@ class Registry {
   };
   /// `reference`: a tag or a digest. Errors: not_found (VRG-OCI-005).
   Result<Manifest> manifest(const Principal& caller, const std::string& repository, const std::string& reference);
-  /// A model package becomes a version of a model. Errors: invalid_argument (VRG-OCI-006 not a manifest), not_found
-  /// (VRG-OCI-007 a blob is missing), data_loss (VRG-HUB-004), already_exists (VRG-HUB-023 the version is there with
-  /// another digest), invalid_argument (VRG-HUB-024 name or version differ from the metadata).
+  /// A model package becomes a version of a model. Errors: invalid_argument (VRG-OCI-006 not a manifest, 011 not a
+  /// tag), not_found (VRG-OCI-007 a blob is missing), data_loss (VRG-HUB-004), already_exists (VRG-HUB-023 the version
+  /// is there with another digest), invalid_argument (VRG-HUB-024 name or version differ from the metadata).
   Result<Manifest> put_manifest(const Principal& caller, const std::string& repository, const std::string& reference,
                                 const std::string& media_type, const std::string& content);
   Result<void> delete_manifest(const Principal& caller, const std::string& repository, const std::string& reference);
