@@ -172,7 +172,10 @@ class Device:
             record = self.record(application)
             wanted = version is None or record.get("desired", {}).get("version") == version
             return record if wanted and record.get("step") in ("committed", "rolled_back", "refused", "failed") else None
-        return wait_for(end, timeout, f"end of {application} {version or ''} ({self.record(application)})")
+        try:
+            return wait_for(end, timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{application} {version or ''} does not end: {self.status()}") from error
 
 
 class Fleet:

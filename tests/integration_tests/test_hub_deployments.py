@@ -122,7 +122,8 @@ def test_the_story_of_an_update_and_its_rollbacks(hub, tmp_path):
     told = [(line["source"], line["text"]) for line in story["timeline"]]
     assert told[0][0] == "hub" and "admin asked for cat 1.1.0 on 'all'; the device has 1.0.0" in told[0][1]
     assert ("device", "5 golden samples agree") in told
-    assert "too slow" in told[-1][1] and "latency_ms 14" in told[-1][1]
+    assert "rolled_back [VRG-UPD-014]" in told[-1][1] and "60 fetched" in told[-1][1]
+    assert "too slow" in story["status"]["reason"]["message"] and story["status"]["numbers"] == {"latency_ms": 14}
     assert sorted(story["timeline"], key=lambda line: line["at_ms"]) == story["timeline"]
     # Again, and this time it commits; then an administrator takes it back.
     assert deploy(hub, "cat", "1.1.0")[1]["summary"]["deployment"] == "d-4"

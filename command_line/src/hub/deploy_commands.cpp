@@ -102,26 +102,24 @@ Result<void> deploy(HubSession& hub, const DeployOptions& options) {
   return follow(hub, options, std::move(node));
 }
 
-Result<void> rollback(HubSession& hub, const DeployOptions& options) {
-  if (options.selector.empty()) {
-    VERGE_ASSIGN(Node node, hub.call("POST", "/api/v1/deployments/" + encode(options.subject) + "/rollback"));
-    return follow(hub, options, std::move(node));
-  }
+/// Asks something of an application on the devices of a selector, and follows it.
+Result<void> ask_selection(HubSession& hub, const DeployOptions& options, const std::string& path) {
   wire::ApplicationSelection selection;
   selection.application = options.subject;
   selection.selector = options.selector;
   selection.dry_run = options.dry_run;
-  VERGE_ASSIGN(Node node, hub.call("POST", "/api/v1/rollbacks", wire::write_json_line(wire::to_node(selection))));
+  VERGE_ASSIGN(Node node, hub.call("POST", path, wire::write_json_line(wire::to_node(selection))));
+  return follow(hub, options, std::move(node));
+}
+
+Result<void> rollback(HubSession& hub, const DeployOptions& options) {
+  if (!options.selector.empty()) return ask_selection(hub, options, "/api/v1/rollbacks");
+  VERGE_ASSIGN(Node node, hub.call("POST", "/api/v1/deployments/" + encode(options.subject) + "/rollback"));
   return follow(hub, options, std::move(node));
 }
 
 Result<void> remove_application(HubSession& hub, const DeployOptions& options) {
-  wire::ApplicationSelection selection;
-  selection.application = options.subject;
-  selection.selector = options.selector;
-  selection.dry_run = options.dry_run;
-  VERGE_ASSIGN(Node node, hub.call("POST", "/api/v1/removals", wire::write_json_line(wire::to_node(selection))));
-  return follow(hub, options, std::move(node));
+  return ask_selection(hub, options, "/api/v1/removals");
 }
 
 Result<void> list_deployments(HubSession& hub, const HubOptions& options) {

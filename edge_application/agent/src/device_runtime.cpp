@@ -80,7 +80,7 @@ Result<std::vector<update::ModelTrial>> DeviceRuntime::try_out(const update::Ver
     trial.engine = order.engine;
     trial.threads = serving_.threads(order.threads);
     trial.state_directory = state_directory_;
-    VERGE_ASSIGN(auto result, try_out_apart(trial, kTrialTimeout_s));
+    VERGE_ASSIGN(auto result, try_out_apart(trial, kTrialTimeout_s, stop_));
     trials.push_back(std::move(result));
   }
   return trials;

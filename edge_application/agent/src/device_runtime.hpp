@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <mutex>
+#include <stop_token>
 #include <string>
 
 #include "serving.hpp"
@@ -16,6 +18,9 @@ class DeviceRuntime final : public update::Runtime {
   DeviceRuntime(Serving& serving, const telemetry::DeviceInfo& info, const wire::Device& configured,
                 std::filesystem::path state_directory);
 
+  /// Ends a trial when requested.
+  void stop_with(std::stop_token stop) { stop_ = std::move(stop); }
+
   wire::DeviceReport device() override;
   Result<std::vector<update::ModelTrial>> try_out(const update::VerifiedApplication& candidate) override;
   Result<void> switch_to(const update::VerifiedApplication& application) override;
@@ -27,6 +32,7 @@ class DeviceRuntime final : public update::Runtime {
 
   Serving& serving_;
   std::filesystem::path state_directory_;
+  std::stop_token stop_;
   std::mutex mutex_;
   wire::DeviceReport report_;  ///< What does not change.
 };

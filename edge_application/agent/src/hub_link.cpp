@@ -101,6 +101,7 @@ Result<void> HubLink::start() {
     VERGE_TRY(hub_.use(*identity_, key));
   }
   hub_.stop_with(stop_.get_token());
+  runtime_.stop_with(stop_.get_token());
   VERGE_ASSIGN(updater_, update::Updater::create({*clock_, *random_, disk_, hub_, runtime_}, root));
   updater_->on_change([this] { wake(wake_reports_); });
   updater_->restore();

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@ using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kNice = 15;
+constexpr std::int64_t kPollMs = 100;
 constexpr int kLatencyRuns = 20;
 constexpr auto kLatencyTime = std::chrono::seconds(2);
 constexpr std::size_t kAnswerLimitBytes = 1U << 20U;
@@ -48,7 +50,8 @@ struct Ended {
   bool timed_out = false;
 };
 
-Result<Ended> run_apart(const std::vector<std::string>& arguments, std::chrono::seconds timeout) {
+Result<Ended> run_apart(const std::vector<std::string>& arguments, std::chrono::seconds timeout,
+                        const std::stop_token& stop) {
   std::array<int, 2> pipe{};
   const auto broken = [](const char* what) {
     return Error(ErrorCode::unavailable, "VRG-AGT-005", fmt::format("cannot {}: {}", what, std::strerror(errno)));
@@ -84,8 +87,10 @@ Result<Ended> run_apart(const std::vector<std::string>& arguments, std::chrono::
   for (std::array<char, 4096> buffer{};;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
     pollfd waiting{pipe[0], POLLIN, 0};
-    const int ready = left > 0 ? ::poll(&waiting, 1, static_cast<int>(left)) : 0;
+    const bool over = left <= 0 || stop.stop_requested();
+    const int ready = over ? 0 : ::poll(&waiting, 1, static_cast<int>(std::min<std::int64_t>(left, kPollMs)));
     if (ready < 0 && errno == EINTR) continue;
+    if (ready == 0 && !over) continue;
     if (ready == 0) {
       ended.timed_out = true;
       ::kill(child, SIGKILL);
@@ -195,12 +200,13 @@ Result<json> answer_of(const Ended& ended, std::string_view model, int timeout_s
 
 }  // namespace
 
-Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s) {
+Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s, const std::stop_token& stop) {
   std::vector<std::string> arguments{"--try-out", order.folder, "--digest",  order.digest,
                                      "--model",   order.model,  "--threads", std::to_string(order.threads)};
   if (!order.engine.empty()) arguments.insert(arguments.end(), {"--engine", order.engine});
   if (!order.state_directory.empty()) arguments.insert(arguments.end(), {"--state", order.state_directory.string()});
-  VERGE_ASSIGN(const Ended ended, run_apart(arguments, std::chrono::seconds(timeout_s)));
+  VERGE_ASSIGN(const Ended ended, run_apart(arguments, std::chrono::seconds(timeout_s), stop));
+  if (stop.stop_requested()) return Error(ErrorCode::cancelled, "VRG-AGT-008", "the agent is stopping");
   VERGE_ASSIGN(const json answer, answer_of(ended, order.model, timeout_s));
   update::ModelTrial trial;
   trial.model = order.model;
@@ -215,7 +221,7 @@ Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s)
 
 Result<std::vector<wire::EngineReport>> engines_apart() {
   constexpr int kTimeout_s = 60;
-  VERGE_ASSIGN(const Ended ended, run_apart({"--describe-engines"}, std::chrono::seconds(kTimeout_s)));
+  VERGE_ASSIGN(const Ended ended, run_apart({"--describe-engines"}, std::chrono::seconds(kTimeout_s), {}));
   VERGE_ASSIGN(const json answer, answer_of(ended, "engines", kTimeout_s));
   std::vector<wire::EngineReport> engines;
   for (const auto& [name, version] : answer.items()) {
@@ -228,6 +234,8 @@ Result<std::vector<wire::EngineReport>> engines_apart() {
 }
 
 int run_trial(const TrialOrder& order) {
+  // An agent that is killed must not leave this behind.
+  (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
   // Far behind traffic, and yet not starved on a device that is always busy, as SCHED_IDLE would be.
   const sched_param batch{};
   (void)::sched_setscheduler(0, SCHED_BATCH, &batch);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ struct TrialOrder {
 /// Runs this program again with `--try-out`; waits for its answer, at most `timeout_s` of its processor time and as
 /// long again. Errors: the candidate's; failed_precondition (VRG-UPD-016) when the process ended by a signal or took
 /// too long.
-Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s);
+/// cancelled (VRG-AGT-008) once `stop` is requested: the process is ended.
+Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s, const std::stop_token& stop);
 
 /// The engines that load here, asked in a process of its own: loading one only for its version would cost its memory.
 Result<std::vector<wire::EngineReport>> engines_apart();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <compare>
 #include <optional>
 #include <vector>
 
@@ -28,7 +29,7 @@ std::string_view next_part(std::string_view& rest) {
 }
 
 int sign(std::strong_ordering order) {
-  return order < 0 ? -1 : order > 0 ? 1 : 0;
+  return std::is_lt(order) ? -1 : std::is_gt(order) ? 1 : 0;
 }
 
 /// Numbers come before words; numbers by value, words by their bytes.

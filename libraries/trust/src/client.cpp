@@ -149,7 +149,7 @@ Result<Client> Client::open(MetadataStore& store, std::string_view trusted_root)
   if (first) text = trusted_root;
   VERGE_ASSIGN(Root root, verified_root(text, nullptr));
   if (first) VERGE_TRY(store.write(kRoot, text));
-  return Client(std::unique_ptr<State>(new State{store, std::move(root), {}}));
+  return Client(std::make_unique<State>(State{store, std::move(root), {}}));
 }
 
 Result<void> Client::State::refresh_root(MetadataSource& source) {

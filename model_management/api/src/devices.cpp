@@ -34,7 +34,7 @@ struct Meeting {
     }
     ready(std::move(made));
   }
-  void way(std::function<void(http::Response)> to) {
+  void way(const std::function<void(http::Response)>& to) {
     std::optional<http::Response> ready;
     {
       const std::lock_guard lock(mutex);
@@ -59,7 +59,7 @@ http::Response get_desired(Hub& hub, const Call& call) {
     if (meeting->response) return std::move(*meeting->response);
   }
   http::Response response;
-  response.later = [meeting](std::function<void(http::Response)> send) { meeting->way(std::move(send)); };
+  response.later = [meeting](const std::function<void(http::Response)>& send) { meeting->way(send); };
   return response;
 }
 

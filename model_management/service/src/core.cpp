@@ -70,7 +70,7 @@ Result<void> Core::publish() {
     return {};
   }));
   std::ranges::sort(targets, {}, &trust::Target::path);
-  const auto published = trust.publish(std::move(targets), now() / 1000);
+  auto published = trust.publish(std::move(targets), now() / 1000);
   publish_again = !published;
   return published;
 }
@@ -143,7 +143,7 @@ Result<std::vector<DeviceRecord>> select_devices(Transaction& store, const std::
   std::vector<DeviceRecord> matching;
   for (auto& device : devices) {
     const auto labels = labels_of(device, report_of(device));
-    for (const auto& [key, value] : labels) in_use.insert(key + "=" + value);
+    for (const auto& [key, value] : labels) in_use.insert(fmt::format("{}={}", key, value));
     if (parsed.matches(labels)) matching.push_back(std::move(device));
   }
   if (!matching.empty()) return matching;

@@ -138,7 +138,7 @@ Result<void> check_floors(Transaction& store, const VersionRecord& version) {
 }
 
 Result<wire::DeploymentDetail> record_deployment(Core& core, Change& change, DeploymentRecord deployment,
-                                                 std::vector<Wish> wishes, bool dry_run) {
+                                                 const std::vector<Wish>& wishes, bool dry_run) {
   deployment.created_ms = core.now();
   if (!dry_run) deployment.number = change.store.add(deployment);
   const bool is_frozen = frozen(change.store);
@@ -216,7 +216,7 @@ Result<wire::DeploymentDetail> deploy_in(Core& core, Change& change, const Princ
   for (auto& device : devices) {
     wishes.push_back({std::move(device), version.version, deployment.target, version.digest, "", ""});
   }
-  VERGE_ASSIGN(auto detail, record_deployment(core, change, deployment, std::move(wishes), request.dry_run));
+  VERGE_ASSIGN(auto detail, record_deployment(core, change, deployment, wishes, request.dry_run));
   if (!request.dry_run) {
     core.event(change.store, caller, "deployment.create", detail.summary.deployment,
                fmt::format("{} {} on {}", request.application, version.version, request.selector));

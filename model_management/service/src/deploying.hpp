@@ -28,7 +28,7 @@ Result<void> check_floors(Transaction& store, const VersionRecord& version);
 /// Records a deployment and does what can be done at once: skips, waits, or changes what devices should run.
 /// With `dry_run` only judges. Gives the detail as it stands then.
 Result<wire::DeploymentDetail> record_deployment(Core& core, Change& change, DeploymentRecord deployment,
-                                                 std::vector<Wish> wishes, bool dry_run);
+                                                 const std::vector<Wish>& wishes, bool dry_run);
 /// Judges those that wait, of one device or (empty) of all: for what they waited may have come.
 void release_waiting(Core& core, Change& change, const std::string& device);
 

@@ -98,7 +98,7 @@ Result<wire::DeploymentDetail> ask_selection(Core& core, const Principal& caller
     deployment.selector = request.selector;
     deployment.created_by = caller.who();
     if (versions.size() == 1) deployment.version = *versions.begin();
-    VERGE_ASSIGN(auto detail, record_deployment(core, change, deployment, std::move(wishes), request.dry_run));
+    VERGE_ASSIGN(auto detail, record_deployment(core, change, deployment, wishes, request.dry_run));
     if (!request.dry_run) {
       core.event(change.store, caller, kind + ".create", detail.summary.deployment,
                  fmt::format("{} on {}", request.application, request.selector));
@@ -152,7 +152,7 @@ Result<wire::DeploymentDetail> Hub::rollback_deployment(const Principal& caller,
     deployment.rolls_back = id;
     deployment.created_by = caller.who();
     if (versions.size() == 1) deployment.version = *versions.begin();
-    VERGE_ASSIGN(auto detail, record_deployment(*core_, change, deployment, std::move(wishes), false));
+    VERGE_ASSIGN(auto detail, record_deployment(*core_, change, deployment, wishes, false));
     core_->event(change.store, caller, "rollback.create", detail.summary.deployment, "takes back " + id);
     return detail;
   });

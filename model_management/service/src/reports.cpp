@@ -134,7 +134,7 @@ Result<wire::ReportAnswer> Hub::report(const Principal& caller, const wire::Repo
   return answer;
 }
 
-void Hub::desired(const Principal& caller, std::int64_t after, std::int64_t wait_ms, DesiredAnswer answer) {
+void Hub::desired(const Principal& caller, std::int64_t after, std::int64_t wait_ms, const DesiredAnswer& answer) {
   using Answer = std::optional<wire::DesiredState>;
   if (const auto checked = check_device(caller); !checked) return answer(checked.error());
   core_->heard_of(caller.device);
