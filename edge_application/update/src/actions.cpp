@@ -66,7 +66,8 @@ Outcome ApplicationUpdate::act(bool frozen) {
 }
 
 Outcome ApplicationUpdate::act_pending(bool frozen) {
-  if (active_ && running_ && active_->digest == record_->desired.digest) {
+  if (active_ && running_ && active_->digest == record_->desired.digest &&
+      active_->version == record_->desired.version) {
     return {Event::same, "this version runs already", {}};
   }
   if (frozen) return {Event::wait, {}, {}};
@@ -104,7 +105,12 @@ Outcome ApplicationUpdate::act_downloading() {
 
 Outcome ApplicationUpdate::act_verifying() {
   auto verified = stages_.verify(*downloaded_);
-  if (!verified) return outcome_of(std::move(verified).error(), record_->attempts, true);
+  if (!verified) {
+    auto outcome = outcome_of(std::move(verified).error(), std::max(record_->attempts, damaged_), true);
+    if (outcome.event == Event::damaged) ++damaged_;
+    return outcome;
+  }
+  damaged_ = 0;
   verified_ = std::move(*verified);
   return {Event::ok, "every digest is right", {}};
 }
@@ -131,6 +137,8 @@ Outcome ApplicationUpdate::act_trying() {
   if (!tested) {
     auto outcome = outcome_of(std::move(tested).error(), record_->attempts);
     if (outcome.event == Event::retry && record_->attempts + 1 >= kMaxAttempts) outcome.event = Event::give_up;
+    // The content is what was signed: an engine that cannot read it will not be able to later.
+    if (outcome.error->code() == ErrorCode::data_loss) outcome.event = Event::refuse;
     return outcome;
   }
   tested_ = std::move(*tested);

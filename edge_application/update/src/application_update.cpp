@@ -68,6 +68,7 @@ void ApplicationUpdate::drop_tokens() {
   verified_.reset();
   installed_.reset();
   tested_.reset();
+  damaged_ = 0;
 }
 
 void ApplicationUpdate::put_off(wire::UpdateRecord& record) const {
@@ -132,14 +133,10 @@ void ApplicationUpdate::restore() {
   restore_record();
   if (!record_) return run_active();
   const bool switched = active_ && active_->digest == record_->desired.digest;
-  if (record_->step == wire::UpdateStep::switching) {
-    // The active pointer is the moment of the switch: before it, the update begins again.
-    record_->step = switched ? wire::UpdateStep::watching : wire::UpdateStep::pending;
-    record_->starts += 1;
-  } else {
-    if (record_->step == wire::UpdateStep::watching) record_->starts += 1;
-    record_->step = next_step(record_->step, Event::restart);
-  }
+  const bool switching = record_->step == wire::UpdateStep::switching;
+  if (switching || record_->step == wire::UpdateStep::watching) record_->starts += 1;
+  // The active pointer is the moment of the switch: before it, the update begins again.
+  record_->step = next_step(record_->step, switching && switched ? Event::ok : Event::restart);
   record_->progress.state = state_of(record_->step);
   record_->attempts = 0;
   record_->retry_at_ms = 0;

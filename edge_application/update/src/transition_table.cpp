@@ -9,8 +9,8 @@ namespace {
 
 using Step = wire::UpdateStep;
 
-// After a restart nothing counts as checked: an update begins again, and finds in the store what it has fetched. From
-// the switch on the device has to stay with one version, so there it goes on.
+// After a restart nothing counts as checked: an update begins again, and finds in the store what it has fetched. Once
+// the active pointer names the new version, the switch is made: a restart finds it done (ok) and goes on from there.
 constexpr auto kTable = std::to_array<Transition>({
     // clang-format off
     {Step::pending,      Event::ok,         Step::downloading},
@@ -54,7 +54,7 @@ constexpr auto kTable = std::to_array<Transition>({
     {Step::switching,    Event::ok,         Step::watching},
     {Step::switching,    Event::retry,      Step::switching},
     {Step::switching,    Event::unhealthy,  Step::rolling_back},
-    {Step::switching,    Event::restart,    Step::switching},
+    {Step::switching,    Event::restart,    Step::pending},
 
     {Step::watching,     Event::ok,         Step::committed},
     {Step::watching,     Event::wait,       Step::watching},

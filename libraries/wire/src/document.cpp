@@ -477,6 +477,7 @@ std::string write_json_line(const Node& node) {
 }
 
 std::string write_yaml(const Node& node) {
+  if (node.members.empty() && node.items.empty()) return yaml_flow(node) + "\n";  // "{}": nothing would be null.
   std::string out;
   write_yaml_block(out, node, 0);
   return out;

@@ -93,6 +93,14 @@ TEST(Document, YamlKeysOfAnyKindAreWrittenSoThatTheyReadBack) {
   EXPECT_EQ(write_json(*again), write_json(node));
 }
 
+TEST(Document, WhatIsNoBlockInYamlReadsBack) {
+  for (const auto& node : {Node::map(), Node::list(), Node(), Node::integer(3), Node::string("3")}) {
+    const auto again = parse_yaml(write_yaml(node), "f");
+    ASSERT_TRUE(again) << again.error().text();
+    EXPECT_EQ(write_json(*again), write_json(node));
+  }
+}
+
 TEST(Document, PlacesReadWell) {
   const Place root("f.yaml");
   const Place steps = root.member("steps");

@@ -39,7 +39,7 @@ inline void write_message(verge_engine_error* error, std::string_view message) n
   if (size < message.size()) {
     while (size > 0 && (static_cast<unsigned char>(message[size]) & 0xC0U) == 0x80U) --size;
   }
-  if (size > 0) std::memcpy(error->message, message.data(), size);
+  message.copy(error->message, size);
   error->message[size] = '\0';
 }
 
