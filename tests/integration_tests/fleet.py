@@ -105,7 +105,7 @@ class Device:
         self.fleet, self.name, self.folder, self.agent = fleet, name, fleet.folder / name, None
         self.folder.mkdir()
         (self.folder / "edge_config.yaml").write_text(
-            f"version: 1\nthreads: 2\napi: {{ port: 0 }}\nstate_directory: state\nhub: {{ enrolment: enrolment.json }}\n"
+            "version: 1\nthreads: 2\napi: { port: 0 }\nstate_directory: state\nhub: { enrolment: enrolment.json }\n"
             f"device: {{ name: {name}, type: camera }}\n{configuration}")
 
     @property
@@ -171,7 +171,8 @@ class Device:
             assert self.agent.process.poll() is None, f"the agent ended: {self.agent.log}"
             record = self.record(application)
             wanted = version is None or record.get("desired", {}).get("version") == version
-            return record if wanted and record.get("step") in ("committed", "rolled_back", "refused", "failed") else None
+            over = record.get("step") in ("committed", "rolled_back", "refused", "failed")
+            return record if wanted and over else None
         try:
             return wait_for(end, timeout)
         except AssertionError as error:

@@ -169,7 +169,8 @@ def test_a_fleet_file_is_shown_made_so_and_then_changes_nothing(fleet, device, t
     file.write_text("schema_version: 1\nfloors: { filed: 1.0.0 }\n"
                     "applications:\n  - schema_version: 1\n    name: both\n    version: 1.0.0\n"
                     "    models: [{ model: filed, version: 1.0.0, name: in-file }]\n"
-                    "deployments:\n  - { application: both, version: 1.0.0, selector: name=cam-1, watch: { duration_s: 0 } }\n")
+                    "deployments:\n  - { application: both, version: 1.0.0, selector: name=cam-1, "
+                    "watch: { duration_s: 0 } }\n")
     planned = fleet.verge("apply", "-f", file, "--dry-run").stdout
     assert "dry run: nothing was changed" in planned and "both 1.0.0" in planned and "floor" in planned
     assert not any(one["application"] == "both" for one in fleet.json("deploy", "list")["deployments"])
@@ -216,8 +217,8 @@ def test_the_three_scripts(fleet, device, tmp_path):
     fleet.push(fake_package(tmp_path, "scripted", "1.2.0", golden_label="1.2.0 bird"))
     done = fleet.script("update_model.sh", "scripted@1.2.0", "name=cam-1", "--watch", "0")
     assert done.returncode != 0 and "golden samples are wrong" in done.stdout and device.version("scripted") == "1.0.0"
-    for name, arguments in (("deploy_model.sh", ()), ("deploy_model.sh", (package,)), ("update_model.sh", ("A b", "all")),
-                            ("update_model.sh", ("scripted",)), ("rollback_model.sh", ())):
+    for name, arguments in (("deploy_model.sh", ()), ("deploy_model.sh", (package,)), ("rollback_model.sh", ()),
+                            ("update_model.sh", ("A b", "all")), ("update_model.sh", ("scripted",))):
         assert fleet.script(name, *arguments).returncode == 2, name
     assert fleet.script("deploy_model.sh", tmp_path / "nowhere", "all").returncode == 3
 

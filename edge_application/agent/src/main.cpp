@@ -1,4 +1,6 @@
 // verge-agent: runs models on this device.
+#include <malloc.h>
+
 #include <csignal>
 #include <cstdio>
 
@@ -8,6 +10,13 @@
 #include "verge/agent/agent.hpp"
 
 namespace {
+
+/// Models come and go for years. An arena for each of many threads would keep a part of every one of them, and so would
+/// the heap of large blocks, which the allocator prefers to fresh pages once it has seen some.
+void keep_memory_small() {
+  mallopt(M_ARENA_MAX, 2);
+  mallopt(M_MMAP_THRESHOLD, 128 << 10);
+}
 
 int run(const std::string& path, bool check_only) {
   verge::Log log;
@@ -54,6 +63,7 @@ int main(int argc, char** argv) {
       "verge-agent"};
   std::string config;
   bool check = false;
+  keep_memory_small();
   app.set_version_flag("--version", "verge-agent " VERGE_VERSION);
   auto* config_option = app.add_option("--config", config, "edge_config.yaml");
   app.add_flag("--check", check, "Check the configuration and stop");

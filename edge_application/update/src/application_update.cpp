@@ -133,6 +133,11 @@ void ApplicationUpdate::restore() {
   restore_record();
   if (!record_) return run_active();
   const bool switched = active_ && active_->digest == record_->desired.digest;
+  if (record_->step == wire::UpdateStep::committed && active_ && !switched) {
+    tell_fallen_back(fmt::format("{} {} could not run; version {} runs in its place", name_, record_->desired.version,
+                                 active_->version));
+    return run_active();
+  }
   const bool switching = record_->step == wire::UpdateStep::switching;
   if (switching || record_->step == wire::UpdateStep::watching) record_->starts += 1;
   // The active pointer is the moment of the switch: before it, the update begins again.
@@ -175,18 +180,24 @@ void ApplicationUpdate::run_active() {
 
 void ApplicationUpdate::fall_back(const Error& why) {
   if (!record_ || !previous_ || !run_checked(*previous_)) return;
-  wire::Reason reason;
-  reason.id = "VRG-UPD-015";
-  reason.message = fmt::format("{} {} cannot run: {}; version {} runs in its place", name_, active_->version,
-                               why.message(), previous_->version);
+  auto message = fmt::format("{} {} cannot run: {}; version {} runs in its place", name_, active_->version,
+                             why.message(), previous_->version);
   if (!write_pointer("active", previous_)) {
     running_.reset();  // Not what the pointer names: repair() goes on from here.
     return;
   }
+  tell_fallen_back(std::move(message));
+}
+
+void ApplicationUpdate::tell_fallen_back(std::string message) {
   record_->progress.state = wire::UpdateState::rolled_back;
   record_->step = wire::UpdateStep::rolled_back;
-  note(*record_, record_->progress.state, reason.message);
+  note(*record_, record_->progress.state, message);
+  wire::Reason reason;
+  reason.id = "VRG-UPD-015";
+  reason.message = std::move(message);
   record_->progress.reason = std::move(reason);
+  // Where this is lost, restore() sees it by the active pointer.
   (void)write_record(*record_).has_value();
   changed();
 }

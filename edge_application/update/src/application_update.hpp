@@ -61,6 +61,7 @@ class ApplicationUpdate {
   void run_active();
   /// To the previous version, when the active one cannot run and that one can.
   void fall_back(const Error& why);
+  void tell_fallen_back(std::string message);
   /// Fetches again what is damaged of the active version, and runs it. Returns the milliseconds until the next attempt.
   std::int64_t repair();
   void note(wire::UpdateRecord& record, wire::UpdateState state, std::string text) const;

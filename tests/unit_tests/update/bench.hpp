@@ -94,7 +94,8 @@ class ScriptedNetwork final : public Network {
     for (std::size_t at = 0; at < content.size(); at += kPiece) {
       const auto piece = content.substr(at, kPiece);
       VERGE_TRY(sink(std::as_bytes(std::span(piece))));
-      if (cut_after_pieces > 0 && --cut_after_pieces == 0) {
+      const bool last = at + kPiece >= content.size();
+      if (cut_after_pieces > 0 && !last && --cut_after_pieces == 0) {
         return Error(ErrorCode::unavailable, "VRG-HTC-002", "broken off");
       }
     }

@@ -126,6 +126,27 @@ constexpr std::array kEnds{
 INSTANTIATE_TEST_SUITE_P(In, KilledAfter, ::testing::ValuesIn(kEnds),
                          [](const auto& one) { return "Killed_in_" + std::string(wire::name(one.param.step)); });
 
+TEST(KilledAgain, AFallBackWhoseRecordWasLostIsStillTold) {
+  Bench bench;
+  bench.commit();
+  bench.commit(1);
+  const auto& first = version(Quality::good).desired;
+  const auto& second = version(Quality::good, 1).desired;
+  bench.files.disk.rot("store/blobs/sha256/" + second.digest.substr(7));
+  int kills = 0;
+  bench.files.fault = [&](std::string_view operation, const std::string& name) -> Result<void> {
+    if (operation == "written" && name.ends_with("/active.json") && kills++ == 0) throw Crash{};
+    return {};
+  };
+  EXPECT_THROW(bench.crash(), Crash);
+  bench.start();
+  EXPECT_EQ(kills, 1);
+  EXPECT_EQ(bench.runtime.running->version, first.version);
+  EXPECT_EQ(bench.record().step, Step::rolled_back);
+  EXPECT_EQ(bench.reason(), "model0 " + second.version + " could not run; version " + first.version +
+                                " runs in its place [VRG-UPD-015]");
+}
+
 TEST(KilledAgain, AVersionThatEndsTheAgentWhileItLoadsIsNotTriedForEver) {
   Bench bench;
   bench.commit();
