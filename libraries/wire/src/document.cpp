@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/node/node.h>  // parser.h only names Node, which clang-tidy takes for ours.
 #include <yaml-cpp/parser.h>
 #include <nlohmann/json.hpp>
 
