@@ -13,7 +13,8 @@
 namespace verge::agent {
 namespace {
 
-/// A second of work for a model of ten milliseconds: what piles up while a next version is loaded beside it is not refused.
+/// A second of work for a model of ten milliseconds: what piles up while a next version is loaded beside it is not
+/// refused.
 constexpr std::size_t kMaxWaiting = 80;
 constexpr auto kFarewell = std::chrono::seconds(2);
 
