@@ -13,7 +13,7 @@ namespace {
 
 constexpr auto kPatience = std::chrono::seconds(10);
 /// More than may wait for one model, so that an overloaded one leaves handlers for health, metrics and its neighbours.
-constexpr unsigned kHandlerThreads = 96;
+constexpr unsigned kHandlerThreads = 40;
 
 LogLevel log_level(wire::LogLevel level) {
   switch (level) {

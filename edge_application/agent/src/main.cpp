@@ -15,7 +15,7 @@ namespace {
 /// the heap of large blocks, which the allocator prefers to fresh pages once it has seen some.
 void keep_memory_small() {
   mallopt(M_ARENA_MAX, 2);
-  mallopt(M_MMAP_THRESHOLD, 256 << 10);  // Above pictures and tensors, below weights.
+  mallopt(M_MMAP_THRESHOLD, 128 << 10);
 }
 
 int run(const std::string& path, bool check_only) {

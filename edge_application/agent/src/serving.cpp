@@ -13,9 +13,9 @@
 namespace verge::agent {
 namespace {
 
-/// A second of work for a model of ten milliseconds: what piles up while a next version is loaded beside it is not
-/// refused.
-constexpr std::size_t kMaxWaiting = 80;
+/// What piles up while a next version is loaded beside this one is not refused: at a hundred requests a second, some
+/// thirty. More would need more threads, and each that is ever used keeps its stack.
+constexpr std::size_t kMaxWaiting = 32;
 constexpr auto kFarewell = std::chrono::seconds(2);
 
 /// Waits a little for the last requests of what was replaced, then gives its memory back to the system: the allocator
