@@ -9,7 +9,6 @@
 namespace verge::update {
 namespace {
 
-constexpr std::int64_t kMaxStarts = 3;
 /// Attempts at what should not fail: a signature that is wrong, a digest that differs, a disk that does not write.
 constexpr std::int64_t kMaxAttempts = 4;
 

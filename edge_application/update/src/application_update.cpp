@@ -14,7 +14,6 @@ constexpr std::int64_t kRetryFirstMs = 1000;
 constexpr std::int64_t kRetryLongestMs = 300'000;
 constexpr std::int64_t kWatchStepMs = 200;
 constexpr std::int64_t kIdleMs = 60'000;
-constexpr std::int64_t kMaxStarts = 3;
 
 }  // namespace
 
@@ -133,9 +132,8 @@ void ApplicationUpdate::restore() {
   restore_record();
   if (!record_) return run_active();
   const bool switched = active_ && active_->digest == record_->desired.digest;
-  if (record_->step == wire::UpdateStep::committed && active_ && !switched) {
-    tell_fallen_back(fmt::format("{} {} could not run; version {} runs in its place", name_, record_->desired.version,
-                                 active_->version));
+  if (fell_back_untold()) {
+    tell_lost_fall_back();
     return run_active();
   }
   const bool switching = record_->step == wire::UpdateStep::switching;
@@ -190,16 +188,25 @@ void ApplicationUpdate::fall_back(const Error& why) {
 }
 
 void ApplicationUpdate::tell_fallen_back(std::string message) {
-  record_->progress.state = wire::UpdateState::rolled_back;
-  record_->step = wire::UpdateStep::rolled_back;
-  note(*record_, record_->progress.state, message);
-  wire::Reason reason;
-  reason.id = "VRG-UPD-015";
-  reason.message = std::move(message);
-  record_->progress.reason = std::move(reason);
-  // Where this is lost, restore() sees it by the active pointer.
+  const Error why(ErrorCode::failed_precondition, "VRG-UPD-015", std::move(message));
+  if (record_->step == wire::UpdateStep::committed) {
+    advance({Event::unhealthy, {}, why});
+    return;
+  }
+  // An update to another version is not to blame, and goes on, or stays as it has ended.
+  note(*record_, record_->progress.state, why.text());
   (void)write_record(*record_).has_value();
   changed();
+}
+
+bool ApplicationUpdate::fell_back_untold() const {
+  return record_->step == wire::UpdateStep::committed && active_ && active_->digest != record_->desired.digest;
+}
+
+bool ApplicationUpdate::tell_lost_fall_back() {
+  tell_fallen_back(fmt::format("{} {} could not run; version {} runs in its place", name_, record_->desired.version,
+                               active_->version));
+  return !fell_back_untold();
 }
 
 std::int64_t ApplicationUpdate::repair() {
@@ -267,6 +274,7 @@ std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bo
       return record_ && record_->desired.deployment == desired.deployment ? 0 : kRetryFirstMs;
     }
   }
+  if (fell_back_untold()) return tell_lost_fall_back() ? 0 : kRetryFirstMs;
   if (is_end(record_->step)) {
     if (!active_ || running_) return kIdleMs;
     const auto wait = repair();

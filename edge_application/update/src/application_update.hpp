@@ -12,6 +12,9 @@
 
 namespace verge::update {
 
+/// A version that ends the agent so often, while it is loaded or watched, is not started again.
+inline constexpr std::int64_t kMaxStarts = 3;
+
 /// How a step ended, and what to tell.
 struct Outcome {
   Event event = Event::ok;
@@ -62,6 +65,9 @@ class ApplicationUpdate {
   /// To the previous version, when the active one cannot run and that one can.
   void fall_back(const Error& why);
   void tell_fallen_back(std::string message);
+  /// Whether the version that was committed is no longer the active one, and the record does not say so yet.
+  [[nodiscard]] bool fell_back_untold() const;
+  bool tell_lost_fall_back();
   /// Fetches again what is damaged of the active version, and runs it. Returns the milliseconds until the next attempt.
   std::int64_t repair();
   void note(wire::UpdateRecord& record, wire::UpdateState state, std::string text) const;

@@ -67,6 +67,7 @@ constexpr auto kTable = std::to_array<Transition>({
     {Step::rolling_back, Event::retry,      Step::rolling_back},
     {Step::rolling_back, Event::restart,    Step::rolling_back},
 
+    {Step::committed,    Event::unhealthy,  Step::rolled_back},
     {Step::committed,    Event::superseded, Step::pending},
     {Step::committed,    Event::restart,    Step::committed},
     {Step::rolled_back,  Event::superseded, Step::pending},

@@ -147,6 +147,24 @@ TEST(KilledAgain, AFallBackWhoseRecordWasLostIsStillTold) {
                                 " runs in its place [VRG-UPD-015]");
 }
 
+TEST(KilledAgain, AFallBackDoesNotEndTheUpdateThatWaits) {
+  Bench bench;
+  bench.commit();
+  bench.commit(1);
+  bench.want(version(Quality::good, 2), 0);
+  bench.freeze(true);
+  bench.run_to(Step::pending);
+  bench.files.disk.rot("store/blobs/sha256/" + version(Quality::good, 1).desired.digest.substr(7));
+  bench.crash();
+  EXPECT_EQ(bench.runtime.running->version, version(Quality::good).desired.version);
+  EXPECT_EQ(bench.record().step, Step::pending);
+  EXPECT_NE(bench.record().progress.timeline.back().text.find("VRG-UPD-015"), std::string::npos);
+  bench.freeze(false);
+  bench.run_to_end();
+  EXPECT_EQ(bench.record().step, Step::committed) << bench.reason();
+  EXPECT_EQ(bench.runtime.running->version, version(Quality::good, 2).desired.version);
+}
+
 TEST(KilledAgain, AVersionThatEndsTheAgentWhileItLoadsIsNotTriedForEver) {
   Bench bench;
   bench.commit();

@@ -69,6 +69,10 @@ void break_step(Bench& bench, Step step, const Error& disk, const Error& net) {
   }
 }
 
+std::string wanted_hex(const Bench& bench) {
+  return bench.record().desired.digest.substr(std::string_view("sha256:").size());
+}
+
 void act(Bench& bench, const Transition& row) {
   const Error odd(ErrorCode::permission_denied, "VRG-TST-001", "never to be allowed");
   switch (row.event) {
@@ -110,6 +114,11 @@ void act(Bench& bench, const Transition& row) {
     case Event::unhealthy:
       if (row.from == Step::switching) bench.runtime.fault = failing("switch", "", odd);
       if (row.from == Step::watching) bench.clock.pass(5'000);
+      if (row.from == Step::committed) {
+        // Damaged on the disk; the agent finds out when it checks everything at its next start.
+        bench.files.disk.rot("store/blobs/sha256/" + wanted_hex(bench));
+        bench.crash();
+      }
       break;
     case Event::superseded: bench.want(version(Quality::good, 2), 60); break;
     case Event::restart: bench.crash(); return;
