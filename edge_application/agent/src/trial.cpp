@@ -3,16 +3,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
-#include <spawn.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -22,6 +18,7 @@
 #include <nlohmann/json.hpp>
 
 #include "verge/package/image_layout.hpp"
+#include "verge/process/child.hpp"
 #include "verge/processing/golden_replay.hpp"
 #include "verge/processing/loaded_model.hpp"
 #include "verge/telemetry/device_info.hpp"
@@ -34,6 +31,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kNice = 15;
 constexpr std::int64_t kPollMs = 100;
+constexpr auto kLastWords = std::chrono::seconds(5);
 constexpr int kLatencyRuns = 20;
 constexpr auto kLatencyTime = std::chrono::seconds(2);
 constexpr std::size_t kAnswerLimitBytes = 1U << 20U;
@@ -46,63 +44,39 @@ Error trial_failed(std::string_view model, std::string_view why) {
 /// What a child printed and how it ended.
 struct Ended {
   std::string output;
-  int status = 0;
+  process::Ending how;
   bool timed_out = false;
 };
 
 Result<Ended> run_apart(const std::vector<std::string>& arguments, std::chrono::seconds timeout,
                         const std::stop_token& stop) {
-  std::array<int, 2> pipe{};
-  const auto broken = [](const char* what) {
-    return Error(ErrorCode::unavailable, "VRG-AGT-005", fmt::format("cannot {}: {}", what, std::strerror(errno)));
-  };
-  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return broken("make a pipe");
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, pipe[1], STDOUT_FILENO);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  std::vector<std::string> copies{"verge-agent"};
-  copies.insert(copies.end(), arguments.begin(), arguments.end());
-  std::vector<char*> argv;
-  argv.reserve(copies.size() + 1);
-  for (auto& text : copies) argv.push_back(text.data());
-  argv.push_back(nullptr);
-  pid_t child = 0;
-  const int failed = ::posix_spawn(&child, "/proc/self/exe", &actions, &attributes, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  ::close(pipe[1]);
-  if (failed != 0) {
-    ::close(pipe[0]);
-    errno = failed;
-    return broken("start a process");
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    return Error(ErrorCode::unavailable, "VRG-AGT-005", fmt::format("cannot make a pipe: {}", std::strerror(errno)));
   }
+  const process::Descriptor in(ends[0]);
+  process::Descriptor out(ends[1]);
+  VERGE_ASSIGN(auto child, process::Child::start({"/proc/self/exe", arguments, {{out.number(), STDOUT_FILENO}}}));
+  out.reset();
   Ended ended;
   const auto end = Clock::now() + timeout;
   for (std::array<char, 4096> buffer{};;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
-    pollfd waiting{pipe[0], POLLIN, 0};
+    pollfd waiting{in.number(), POLLIN, 0};
     const bool over = left <= 0 || stop.stop_requested();
     const int ready = over ? 0 : ::poll(&waiting, 1, static_cast<int>(std::min<std::int64_t>(left, kPollMs)));
     if (ready < 0 && errno == EINTR) continue;
     if (ready == 0 && !over) continue;
     if (ready == 0) {
       ended.timed_out = true;
-      ::kill(child, SIGKILL);
       break;
     }
-    const auto got = ::read(pipe[0], buffer.data(), buffer.size());
+    const auto got = ::read(in.number(), buffer.data(), buffer.size());
     if (got <= 0) break;
     if (ended.output.size() < kAnswerLimitBytes) ended.output.append(buffer.data(), static_cast<std::size_t>(got));
   }
-  ::close(pipe[0]);
-  while (::waitpid(child, &ended.status, 0) < 0 && errno == EINTR) {
-  }
+  if (!ended.timed_out) (void)child.wait(kLastWords);
+  ended.how = child.kill();
   return ended;
 }
 
@@ -185,13 +159,13 @@ ErrorCode code_called(std::string_view text) {
 
 Result<json> answer_of(const Ended& ended, std::string_view model, int timeout_s) {
   if (ended.timed_out) return trial_failed(model, fmt::format("took more than {} s", timeout_s));
-  if (WIFSIGNALED(ended.status)) {
-    return trial_failed(model, fmt::format("ended the process by signal {} ({})", WTERMSIG(ended.status),
-                                           ::strsignal(WTERMSIG(ended.status))));
+  if (ended.how.signal != 0) {
+    return trial_failed(
+        model, fmt::format("ended the process by signal {} ({})", ended.how.signal, ::strsignal(ended.how.signal)));
   }
   const auto answer = json::parse(ended.output.substr(0, ended.output.find('\n')), nullptr, false);
   if (!answer.is_object()) {
-    return trial_failed(model, fmt::format("gave no answer (exit status {})", WEXITSTATUS(ended.status)));
+    return trial_failed(model, fmt::format("gave no answer (exit status {})", ended.how.exit_status));
   }
   if (!answer.contains("error")) return answer;
   const auto& error = answer["error"];
@@ -235,7 +209,7 @@ Result<std::vector<wire::EngineReport>> engines_apart() {
 
 int run_trial(const TrialOrder& order) {
   // An agent that is killed must not leave this behind.
-  (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  process::end_with_parent();
   // Far behind traffic, and yet not starved on a device that is always busy, as SCHED_IDLE would be.
   const sched_param batch{};
   (void)::sched_setscheduler(0, SCHED_BATCH, &batch);

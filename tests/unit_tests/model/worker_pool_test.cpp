@@ -52,7 +52,8 @@ TEST_F(WorkerPools, WaitingEnds) {
   const auto one = pool(1, 1);
   const auto lease = one->acquire(1ms);
   ASSERT_TRUE(lease);
-  EXPECT_THAT(failure(one->acquire(5ms)), HasSubstr("had no free worker for 5 ms; try again later [VRG-MDL-007]"));
+  EXPECT_THAT(failure(one->acquire(5ms)),
+              HasSubstr("had no free worker before the request's deadline; try again later [VRG-MDL-007]"));
   EXPECT_THAT(failure(one->acquire(5ms)), HasSubstr("VRG-MDL-007")) << "the first one no longer counts as waiting";
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 
@@ -125,11 +126,19 @@ class Request {
     if (model_.function == Function::fail_after && static_cast<double>(run_number) > model_.number) {
       throw Failure(VERGE_ENGINE_FAILED, "this model fails by design from run " + std::to_string(run_number) + " on");
     }
-    if (model_.function == Function::identity || model_.function == Function::fail_after) {
-      copy();
-    } else {
+    if (model_.function == Function::crash_after && static_cast<double>(run_number) > model_.number) std::abort();
+    if (model_.function == Function::leak) leak();
+    if (model_.function == Function::sum || model_.function == Function::constant) {
       fill(model_.function == Function::sum ? sum() : model_.number);
+    } else {
+      copy();
     }
+  }
+
+  /// Reachable, so that a leak checker finds nothing: only the one who watches the process does.
+  void leak() {
+    constexpr std::size_t kMebibyte = std::size_t{1} << 20U;
+    leaked_.emplace_back(static_cast<std::size_t>(model_.number) * kMebibyte, 'x');
   }
 
   void sleep() {
@@ -169,6 +178,7 @@ class Request {
   };
 
   const Model& model_;
+  std::vector<std::string> leaked_;
   std::atomic<std::int64_t>& runs_;
   std::vector<HostBuffer> inputs_;
   std::vector<HostBuffer> outputs_;

@@ -96,8 +96,15 @@ void read_function(std::istringstream& words, const Lines& lines, Model& model) 
   } else if (name == "fail_after") {
     model.function = Function::fail_after;
     number();
+  } else if (name == "crash_after") {
+    model.function = Function::crash_after;
+    number();
+  } else if (name == "leak") {
+    model.function = Function::leak;
+    number();
   } else {
-    lines.refuse("unknown function '" + name + "'; known: identity, sum, constant, fail, fail_after");
+    lines.refuse("unknown function '" + name +
+                 "'; known: identity, sum, constant, fail, fail_after, crash_after, leak");
   }
 }
 

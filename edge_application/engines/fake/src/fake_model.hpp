@@ -9,7 +9,8 @@
 //
 // Functions: identity (output n is input n, byte for byte, cut or padded with zeros); sum (every element of every
 // output is the sum of all elements of all inputs, as stored); constant <number>; fail <message>; fail_after <runs>
-// (identity, then failures). A variable output dimension is that of the first input at the same place.
+// (identity, then failures); crash_after <runs> (identity, then the process is lost); leak <MiB> (identity; every run
+// keeps so much more memory). A variable output dimension is that of the first input at the same place.
 #pragma once
 
 #include <filesystem>
@@ -20,7 +21,7 @@
 
 namespace verge::engines::fake {
 
-enum class Function { identity, sum, constant, fail, fail_after };
+enum class Function { identity, sum, constant, fail, fail_after, crash_after, leak };
 
 struct Model {
   std::vector<TensorDescription> inputs;

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 
 #include "engine_errors.hpp"
+#include "isolation/isolated_session.hpp"
 #include "session_state.hpp"
 #include "verge/base/text.hpp"
 
@@ -152,23 +153,11 @@ Result<EngineInfo> EngineCatalogue::info(std::string_view name) {
   return EngineInfo{api->name, api->version, split(api->formats), state_->library(name)};
 }
 
-Result<std::shared_ptr<Session>> EngineCatalogue::load(std::string_view engine, const std::filesystem::path& model,
-                                                       const SessionOptions& options) {
-  VERGE_ASSIGN(const verge_engine_api* api, state_->find(engine));
-  auto state = std::make_unique<Session::State>();
-  state->api = api;
-  state->context = model.string() + " (engine " + in_quotes(engine) + ")";
-  std::error_code error_code;
-  if (!std::filesystem::exists(model, error_code)) {
-    return Error(ErrorCode::not_found, "VRG-ENG-004", state->context + ": there is no such model file");
-  }
-  const std::vector<std::string> formats = split(api->formats);
-  if (std::find(formats.begin(), formats.end(), options.format) == formats.end()) {
-    const std::vector<std::string_view> views(formats.begin(), formats.end());
-    return Error(ErrorCode::unimplemented, "VRG-ENG-005",
-                 state->context + ": the engine does not read the format " + in_quotes(options.format) + ", it reads " +
-                     one_of(views) + "; convert the model or choose another engine");
-  }
+namespace {
+
+/// Lets the plug-in load the model in this process.
+Result<verge_engine_session*> load_here(const verge_engine_api& api, const std::filesystem::path& model,
+                                        const SessionOptions& options, const std::string& context) {
   std::vector<verge_engine_option> given;
   for (const auto& [key, value] : options.options) given.push_back({key.c_str(), value.c_str()});
   const std::string path = model.string();
@@ -186,11 +175,63 @@ Result<std::shared_ptr<Session>> EngineCatalogue::load(std::string_view engine, 
   load.options = given.data();
   load.option_count = given.size();
   verge_engine_error error{};
-  if (const auto status = api->session_create(&load, &state->session, &error); status != VERGE_ENGINE_OK) {
-    return engine_error(status, state->context, error.message);
+  verge_engine_session* session = nullptr;
+  const auto status = api.session_create(&load, &session, &error);
+  if (status != VERGE_ENGINE_OK) return engine_error(status, context, error.message);
+  return session;
+}
+
+/// Lets a process of its own load it.
+Result<isolation::IsolatedSession*> load_apart(std::string_view engine, const std::filesystem::path& folder,
+                                               const std::filesystem::path& model, const SessionOptions& options,
+                                               const std::string& context) {
+  verge_engine_error error{};
+  std::unique_ptr<isolation::IsolatedSession> session;
+  const auto status = engines::at_boundary(&error, [&] {
+    session = std::make_unique<isolation::IsolatedSession>(std::string(engine), folder, model, options);
+  });
+  if (status != VERGE_ENGINE_OK) return engine_error(status, context, error.message);
+  return session.release();
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Session>> EngineCatalogue::load(std::string_view engine, const std::filesystem::path& model,
+                                                       const SessionOptions& options) {
+  auto state = std::make_unique<Session::State>();
+  state->context = model.string() + " (engine " + in_quotes(engine) + ")";
+  std::error_code error_code;
+  if (options.isolation) {
+    if (!is_name(engine) || !std::filesystem::exists(state_->library(engine), error_code)) {
+      return state_->unknown(engine);
+    }
+  } else {
+    VERGE_ASSIGN(state->api, state_->find(engine));
+  }
+  if (!std::filesystem::exists(model, error_code)) {
+    return Error(ErrorCode::not_found, "VRG-ENG-004", state->context + ": there is no such model file");
+  }
+  if (options.isolation) {
+    VERGE_ASSIGN(auto* const isolated, load_apart(engine, state_->folder, model, options, state->context));
+    state->api = &isolated->api();
+    state->session = reinterpret_cast<verge_engine_session*>(isolated);
+    state->isolated = isolated;
+  } else {
+    const std::vector<std::string> formats = split(state->api->formats);
+    if (std::find(formats.begin(), formats.end(), options.format) == formats.end()) {
+      const std::vector<std::string_view> views(formats.begin(), formats.end());
+      return Error(ErrorCode::unimplemented, "VRG-ENG-005",
+                   state->context + ": the engine does not read the format " + in_quotes(options.format) +
+                       ", it reads " + one_of(views) + "; convert the model or choose another engine");
+    }
+    VERGE_ASSIGN(state->session, load_here(*state->api, model, options, state->context));
   }
   VERGE_TRY(state->describe_tensors());
   return std::shared_ptr<Session>(new Session(std::move(state)));
+}
+
+std::filesystem::path default_engine_worker() {
+  return (default_engine_folder() / ".." / "verge-engine-worker").lexically_normal();
 }
 
 std::filesystem::path default_engine_folder() {

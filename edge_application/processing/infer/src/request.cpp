@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <string>
@@ -97,6 +98,25 @@ Result<void> Request::set_input_shape(std::size_t index, std::span<const std::in
   verge_engine_error error{};
   const auto status = api.request_set_input_shape(state_->request, static_cast<std::uint32_t>(index), shape.data(),
                                                   static_cast<std::uint32_t>(shape.size()), &error);
+  if (status != VERGE_ENGINE_OK) return engine_error(status, state_->model->context, error.message);
+  return state_->read_inputs();
+}
+
+Result<void> Request::bind_input(std::size_t index, std::span<std::byte> memory) {
+  const verge_engine_api& api = *state_->model->api;
+  if (api.request_bind_input == nullptr) {
+    return engine_error(VERGE_ENGINE_UNSUPPORTED, state_->model->context, "the engine uses its own memory only");
+  }
+  verge_engine_tensor tensor{};
+  tensor.struct_size = sizeof(tensor);
+  tensor.datatype = static_cast<verge_engine_datatype>(state_->inputs[index].datatype);
+  const auto shape = state_->inputs[index].shape;
+  tensor.rank = static_cast<std::uint32_t>(shape.size());
+  std::ranges::copy(shape, tensor.shape);
+  tensor.data = memory.data();
+  tensor.size_bytes = memory.size();
+  verge_engine_error error{};
+  const auto status = api.request_bind_input(state_->request, static_cast<std::uint32_t>(index), &tensor, &error);
   if (status != VERGE_ENGINE_OK) return engine_error(status, state_->model->context, error.message);
   return state_->read_inputs();
 }

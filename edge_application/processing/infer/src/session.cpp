@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "engine_errors.hpp"
+#include "isolation/isolated_session.hpp"
 #include "session_state.hpp"
 
 namespace verge::processing {
@@ -62,6 +63,13 @@ std::string_view Session::engine() const {
 }
 std::string_view Session::engine_version() const {
   return state_->api->version;
+}
+
+std::size_t Session::restarts() const {
+  return state_->isolated != nullptr ? state_->isolated->restarts() : 0;
+}
+bool Session::given_up() const {
+  return state_->isolated != nullptr && state_->isolated->given_up();
 }
 
 }  // namespace verge::processing

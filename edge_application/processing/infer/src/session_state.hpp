@@ -10,12 +10,17 @@
 
 namespace verge::processing {
 
+namespace isolation {
+class IsolatedSession;
+}
+
 struct Session::State {
   const verge_engine_api* api = nullptr;
   verge_engine_session* session = nullptr;
   std::string context;  ///< "engine 'litert', model /a/b.tflite"
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
+  const isolation::IsolatedSession* isolated = nullptr;  ///< `session`, when it runs in a process of its own.
 
   State() = default;
   State(const State&) = delete;

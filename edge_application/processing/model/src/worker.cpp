@@ -185,18 +185,20 @@ Result<const Prediction*> Worker::predict_tensors(std::span<const std::vector<st
   return s.finish(s.whole_input(), watch);
 }
 
-Result<TensorView> Worker::input(std::size_t index, std::span<const std::int64_t> shape) {
-  State& s = *state_;
-  const TensorSpec& spec = s.loaded->inputs[index];
+Result<void> check_input_shape(const TensorSpec& spec, std::span<const std::int64_t> shape) {
   bool fits = shape.size() == spec.shape.size();
   for (std::size_t i = 0; fits && i < shape.size(); ++i) {
     fits = spec.shape[i] < 0 ? shape[i] > 0 : shape[i] == spec.shape[i];
   }
-  if (!fits) {
-    return Error(
-        ErrorCode::invalid_argument, "VRG-MDL-005",
-        fmt::format("expected input '{}' as {}, got the shape {}", spec.name, describe(spec), describe(shape)));
-  }
+  if (fits) return {};
+  return Error(ErrorCode::invalid_argument, "VRG-MDL-005",
+               fmt::format("expected input '{}' as {}, got the shape {}", spec.name, describe(spec), describe(shape)));
+}
+
+Result<TensorView> Worker::input(std::size_t index, std::span<const std::int64_t> shape) {
+  State& s = *state_;
+  const TensorSpec& spec = s.loaded->inputs[index];
+  VERGE_TRY(check_input_shape(spec, shape));
   const std::size_t engine_index = s.loaded->engine_inputs[index];
   const TensorView& current = s.request.input(engine_index);
   if (!std::equal(shape.begin(), shape.end(), current.shape.begin(), current.shape.end())) {

@@ -1,6 +1,7 @@
 // Engine: plug-ins behind the C ABI, as C++ objects.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -19,6 +20,18 @@ namespace verge::processing {
 /// Smallest arithmetic an engine may use for float tensors.
 enum class Precision : std::uint8_t { f32, bf16, f16, automatic };
 
+/// The program that engines run in when they are isolated: "verge-engine-worker" beside the folder of the plug-ins.
+[[nodiscard]] std::filesystem::path default_engine_worker();
+
+/// An engine in a process of its own: a model that crashes, hangs or leaks takes down only that.
+struct IsolationOptions {
+  std::filesystem::path program = default_engine_worker();
+  std::size_t max_restarts = 3;  ///< Within `restart_window`; then every run fails.
+  std::chrono::seconds restart_window{60};
+  std::chrono::milliseconds run_timeout{30'000};  ///< Of one run; then the process is ended.
+  std::uint64_t max_memory_bytes = 0;             ///< Resident; a process past it is ended. 0: no limit.
+};
+
 /// How to load a model.
 struct SessionOptions {
   std::string format;         ///< "onnx", "tflite", …
@@ -29,6 +42,7 @@ struct SessionOptions {
   std::string device;                     ///< Empty: CPU.
   std::string delegate;                   ///< Empty: the engine's default.
   std::vector<std::pair<std::string, std::string>> options;
+  std::optional<IsolationOptions> isolation;  ///< Absent: in this process.
 };
 
 class Session;
@@ -50,6 +64,9 @@ class Request {
 
   /// Gives a variable input its shape. Errors: invalid_argument, unimplemented.
   Result<void> set_input_shape(std::size_t index, std::span<const std::int64_t> shape);
+  /// Uses this memory for an input from now on, until its shape is set: it must have the input's size, begin at a
+  /// multiple of 64 bytes and outlive the request. Errors: invalid_argument; unimplemented, where the engine copies.
+  Result<void> bind_input(std::size_t index, std::span<std::byte> memory);
   /// Runs the model and waits. Allocates nothing itself.
   Result<void> run();
 
@@ -71,6 +88,9 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] std::span<const TensorSpec> outputs() const;
   [[nodiscard]] std::string_view engine() const;
   [[nodiscard]] std::string_view engine_version() const;
+  /// How often the isolated process was started again, and whether it is given up: every run fails then.
+  [[nodiscard]] std::size_t restarts() const;
+  [[nodiscard]] bool given_up() const;
 
   Result<Request> create_request();
 

@@ -46,6 +46,8 @@ struct EngineChoice {
 
 /// Where the time of one sample went, in nanoseconds.
 struct StageTimes {
+  std::int64_t wait_ns = 0;     ///< For a free worker; not part of the total.
+  std::int64_t batch_rows = 0;  ///< Of the batch that it ran in; 0: it ran alone.
   std::int64_t decode_ns = 0;
   std::int64_t preprocess_ns = 0;
   std::int64_t infer_ns = 0;
@@ -125,6 +127,8 @@ class LoadedModel : public std::enable_shared_from_this<LoadedModel> {
   std::unique_ptr<State> state_;
 };
 
+/// Errors: invalid_argument (VRG-MDL-005) with the shape that is expected.
+Result<void> check_input_shape(const TensorSpec& spec, std::span<const std::int64_t> shape);
 /// The tensors that metadata.json declares.
 [[nodiscard]] std::vector<TensorSpec> declared_tensors(std::span<const wire::Tensor> tensors);
 /// Compiles the package's processing against its own metadata, without an engine: what is wrong in a definition is
