@@ -77,7 +77,7 @@ class SimulatedRuntime final : public update::Runtime {
     const auto requests = (clock_.steady_ms() - found->second.since_ms) / 10;
     const bool fails = version.quality == Quality::fails_live;
     const double p50 = version.quality == Quality::slow_live ? 50 : 2;
-    return {{application, requests, fails ? requests / 2 : 0, p50, p50}};
+    return {{application, requests, fails ? requests / 2 : 0, p50, p50, {}}};
   }
 
   struct Running {

@@ -58,14 +58,9 @@ wire::DeviceReport DeviceRuntime::device() {
 std::vector<ModelOrder> DeviceRuntime::orders(const update::VerifiedApplication& application) const {
   std::vector<ModelOrder> orders;
   for (std::size_t i = 0; i < application.packages().size(); ++i) {
-    const auto& model = application.document().models[i];
-    ModelOrder order;
-    order.package = (state_directory_ / application.packages()[i].folder).string();
-    order.digest = application.packages()[i].digest;
-    order.name = model.name.value_or(model.model);
-    if (model.engine) order.engine = wire::name(*model.engine);
-    order.threads = static_cast<unsigned>(model.threads.value_or(0));
-    orders.push_back(std::move(order));
+    const auto& installed = application.packages()[i];
+    orders.push_back(
+        order_of(application.document().models[i], (state_directory_ / installed.folder).string(), installed.digest));
   }
   return orders;
 }
@@ -73,13 +68,7 @@ std::vector<ModelOrder> DeviceRuntime::orders(const update::VerifiedApplication&
 Result<std::vector<update::ModelTrial>> DeviceRuntime::try_out(const update::VerifiedApplication& candidate) {
   std::vector<update::ModelTrial> trials;
   for (const auto& order : orders(candidate)) {
-    TrialOrder trial;
-    trial.folder = order.package;
-    trial.digest = order.digest;
-    trial.model = order.name;
-    trial.engine = order.engine;
-    trial.threads = serving_.threads(order.threads);
-    trial.state_directory = state_directory_;
+    const TrialOrder trial{order, serving_.options()};
     VERGE_ASSIGN(auto result, try_out_apart(trial, kTrialTimeout_s, stop_));
     trials.push_back(std::move(result));
   }
@@ -98,7 +87,8 @@ std::vector<update::LiveModel> DeviceRuntime::live(const std::string& applicatio
   std::vector<update::LiveModel> models;
   for (const auto& served : serving_.models(application)) {
     const auto counts = served->tally.counts();
-    models.push_back({served->name, counts.requests, counts.failed, counts.p50_ms, counts.p99_ms});
+    models.push_back({served->name, counts.requests, counts.failed, counts.p50_ms, counts.p99_ms, {}});
+    if (served->workers->model().given_up()) models.back().given_up = "is given up: its process ended too often";
   }
   return models;
 }

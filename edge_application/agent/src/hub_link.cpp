@@ -18,6 +18,7 @@ namespace {
 constexpr int kHeld_s = 50;
 constexpr std::int64_t kReportEvery_ms = 30'000;
 constexpr std::int64_t kReportPause_ms = 100;
+constexpr std::int64_t kHealthCheck_ms = 2000;
 constexpr std::int64_t kRetryFirst_ms = 1000;
 constexpr std::int64_t kRetryLongest_ms = 60'000;
 constexpr std::int64_t kClockTolerance_ms = 300'000;
@@ -276,7 +277,8 @@ void HubLink::run_desired(const std::stop_token& stop) {
 
 void HubLink::run_updates(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    const auto wait = updater_->step();
+    auto wait = updater_->step();
+    if (serving_.isolates()) wait = std::min(wait, kHealthCheck_ms);
     if (wait > 0) rest(wait, wake_updates_, stop);
   }
 }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
+#include <set>
 #include <thread>
 
 #include <fmt/format.h>
@@ -13,9 +15,8 @@
 namespace verge::agent {
 namespace {
 
-/// What piles up while a next version is loaded beside this one is not refused: at a hundred requests a second, some
-/// thirty. More would need more threads, and each that is ever used keeps its stack.
-constexpr std::size_t kMaxWaiting = 32;
+/// Budgets wait in a line of their own: the models' lines are the limit.
+constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 constexpr auto kFarewell = std::chrono::seconds(2);
 
 /// Waits a little for the last requests of what was replaced, then gives its memory back to the system: the allocator
@@ -47,62 +48,89 @@ Result<void> Serving::open() {
 
 void Serving::set(ServingOptions options) {
   const std::lock_guard lock(mutex_);
+  if (thread_budget_ == nullptr || thread_budget_->capacity() != options.threads) {
+    thread_budget_ = std::make_shared<processing::Turnstile>(options.threads, kUnlimited);
+  }
   options_ = std::move(options);
 }
 
-unsigned Serving::threads(unsigned asked) const {
-  if (asked > 0) return asked;
-  return options_.threads > 0 ? options_.threads : device_.cores;
+ServingOptions Serving::options() const {
+  const std::lock_guard lock(mutex_);
+  return options_;
 }
 
-void Serving::log_loaded(const inference_api::ServedModel& model, unsigned threads, double took_ms) {
+void Serving::log_loaded(const inference_api::ServedModel& model, double took_ms) {
   const auto& loaded = model.workers->model();
+  const auto& choice = loaded.choice();
   log_.info("model loaded", {{"model", model.name},
                              {"version", model.version()},
-                             {"engine", loaded.choice().engine},
+                             {"engine", choice.engine},
                              {"engine_version", loaded.engine_version()},
-                             {"chosen", loaded.choice().trials.empty() ? "as configured"
-                                        : loaded.choice().remembered   ? "by an earlier measurement"
-                                                                       : "by measurement"},
-                             {"threads", static_cast<long long>(threads)},
+                             {"chosen", choice.trials.empty() ? "as configured"
+                                        : choice.remembered   ? "by an earlier measurement"
+                                                              : "by measurement"},
+                             {"because", choice.because},
+                             {"threads", static_cast<long long>(choice.settings.threads)},
+                             {"workers", static_cast<long long>(choice.settings.workers)},
+                             {"batch_rows", static_cast<long long>(choice.settings.batch_rows)},
                              {"load_ms", took_ms}});
-  for (const auto& trial : loaded.choice().trials) {
-    log_.info("engine measured", {{"model", model.name},
-                                  {"engine", trial.engine},
-                                  {"correct", trial.correct},
-                                  {"median_ms", trial.median_ms},
-                                  {"reason", trial.reason}});
+  for (const auto& trial : choice.trials) {
+    if (!trial.correct) {
+      log_.info("engine left out", {{"model", model.name}, {"engine", trial.engine}, {"reason", trial.reason}});
+    }
   }
 }
 
-Result<Serving::Entry> Serving::load(const ModelOrder& order, const Group* present) {
-  VERGE_ASSIGN(auto package, package::open(order.package, scratch_->path()));
+Result<void> Serving::check_memory(const package::ModelPackage& package, const Group& next) const {
+  if (options_.model_memory_bytes == 0) return {};
+  const auto declared = [](const wire::Metadata& metadata) {
+    return static_cast<std::uint64_t>(metadata.budget.value_or(wire::Budget{}).memory_bytes.value_or(0));
+  };
+  std::uint64_t taken = 0;
+  std::set<const inference_api::ServedModel*> counted;
+  const auto count = [&](const Group& group) {
+    for (const auto& entry : group.entries) {
+      if (counted.insert(entry.model.get()).second) taken += declared(entry.model->workers->model().package().metadata);
+    }
+  };
+  for (const auto& [name, group] : groups_) count(group);
+  count(next);
+  const auto wanted = declared(package.metadata);
+  if (wanted == 0 || taken + wanted <= options_.model_memory_bytes) return {};
+  return Error(
+      ErrorCode::resource_exhausted, "VRG-AGT-009",
+      fmt::format("model '{}' declares {} MiB, and the models that run declare {} MiB of the {} MiB there are; "
+                  "serve fewer models, lower the package's budget.memory_bytes, or raise 'model_memory_bytes'",
+                  package.metadata.name, wanted >> 20U, taken >> 20U, options_.model_memory_bytes >> 20U));
+}
+
+Result<Serving::Entry> Serving::load(const ModelOrder& order, const Group* present, const Group& next) {
+  VERGE_ASSIGN(auto package, package::open(order.entry.package, scratch_->path()));
   if (!order.digest.empty() && package.digest != order.digest) {
     return Error(ErrorCode::data_loss, "VRG-AGT-004",
-                 fmt::format("'{}' is another package than was checked: expected {}, got {}", order.package,
+                 fmt::format("'{}' is another package than was checked: expected {}, got {}", order.entry.package,
                              order.digest, package.digest));
   }
-  const std::string name = order.name.empty() ? package.metadata.name : order.name;
-  processing::LoadOptions options;
-  options.engine = order.engine;
-  options.threads = threads(order.threads);
-  options.image_limits.max_pixels = options_.max_image_pixels;
-  options.state_directory = options_.state_directory;
+  const std::string name = order.entry.name.value_or(package.metadata.name);
+  const auto options = load_options(order.entry, package.metadata, options_);
+  wire::ModelEntry running = order.entry;
+  running.package.clear();
   Entry entry;
-  entry.fingerprint =
-      fmt::format("{} {} {} {} {}", name, package.digest, options.engine, options.threads, options_.max_image_pixels);
+  entry.fingerprint = fmt::format("{} {} {} {} {}", name, package.digest, wire::write_json_line(wire::to_node(running)),
+                                  options_.threads, options_.max_image_pixels);
   if (present != nullptr) {
     const auto same = std::ranges::find(present->entries, entry.fingerprint, &Entry::fingerprint);
     if (same != present->entries.end()) return *same;
   }
+  VERGE_TRY(check_memory(package, next));
   const auto start = std::chrono::steady_clock::now();
   VERGE_ASSIGN(auto loaded, processing::LoadedModel::load(std::move(package), engines_, options));
   entry.model = std::make_shared<inference_api::ServedModel>();
   entry.model->name = name;
   entry.model->metrics = metrics_.model(name, loaded->package().metadata.version, loaded->choice().engine);
-  VERGE_ASSIGN(entry.model->workers, processing::WorkerPool::create(loaded, 1, kMaxWaiting));
-  log_loaded(*entry.model, options.threads,
-             std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+  VERGE_ASSIGN(entry.model->workers, processing::WorkerPool::create(
+                                         loaded, pool_options(order.entry, loaded->choice().settings, thread_budget_)));
+  log_loaded(*entry.model, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
   return entry;
 }
 
@@ -129,16 +157,16 @@ Result<void> Serving::replace(const std::string& group, const std::vector<ModelO
     Group next;
     next.pipelines = pipelines;
     for (const auto& order : orders) {
-      auto entry = load(order, present == groups_.end() ? nullptr : &present->second);
+      auto entry = load(order, present == groups_.end() ? nullptr : &present->second, next);
       if (entry) {
         if (auto free = check_name(group, next, entry->model->name); !free) entry = std::move(free).error();
       }
       if (entry) {
         next.entries.push_back(std::move(*entry));
       } else if (lenient) {
-        log_.error("model not loaded", {{"package", order.package}, {"error", entry.error().text()}});
+        log_.error("model not loaded", {{"package", order.entry.package}, {"error", entry.error().text()}});
       } else {
-        return std::move(entry).error().with_context(order.package);
+        return std::move(entry).error().with_context(order.entry.package);
       }
     }
     if (present != groups_.end()) {
@@ -226,6 +254,11 @@ std::vector<Serving::Served> Serving::models() const {
   if (all == nullptr) return models;
   for (const auto& [name, model] : *all) models.push_back(model);
   return models;
+}
+
+bool Serving::isolates() const {
+  const auto all = repository_.models();
+  return std::ranges::any_of(*all, [](const auto& model) { return model.second->workers->model().isolated(); });
 }
 
 std::size_t Serving::pipelines() const {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "model_order.hpp"
 #include "pipeline_thread.hpp"
 #include "verge/base/file.hpp"
 #include "verge/base/log.hpp"
@@ -18,22 +19,6 @@
 #include "verge/wire/edge_config.hpp"
 
 namespace verge::agent {
-
-/// A model to serve.
-struct ModelOrder {
-  std::string package;   ///< Folder or image layout.
-  std::string digest;    ///< That the package must have; empty: any.
-  std::string name;      ///< In the API; empty: the package's own.
-  std::string engine;    ///< Empty: as the package says.
-  unsigned threads = 0;  ///< 0: all of the agent's.
-};
-
-/// What holds for all models.
-struct ServingOptions {
-  unsigned threads = 0;  ///< 0: one for each core.
-  std::filesystem::path state_directory;
-  std::uint64_t max_image_pixels = 50'000'000;
-};
 
 /// Thread-safe. A group is the configuration's own models (named "") or an application.
 class Serving {
@@ -51,7 +36,8 @@ class Serving {
 
   /// Loads what changed, keeps what did not, then switches: requests under way end on the model that they found. With
   /// `lenient`, a model that does not load is logged and left out; else the error leaves everything as it was
-  /// (VRG-AGT-001 two models of one name, 003 the package is another than expected, and those of loading).
+  /// (VRG-AGT-001 two models of one name, 004 the package is another than expected, 009 the models' budgets are more
+  /// than there is, and those of loading).
   Result<void> replace(const std::string& group, const std::vector<ModelOrder>& orders,
                        const std::vector<wire::PipelineEntry>& pipelines, bool lenient = false);
   /// Ends the group.
@@ -63,9 +49,11 @@ class Serving {
   [[nodiscard]] std::vector<Served> models(const std::string& group) const;
   /// All of them.
   [[nodiscard]] std::vector<Served> models() const;
+  /// Whether a model runs in a process of its own, which may be given up at any time.
+  [[nodiscard]] bool isolates() const;
   [[nodiscard]] std::size_t pipelines() const;
   [[nodiscard]] const inference_api::ModelRepository& repository() const noexcept { return repository_; }
-  [[nodiscard]] unsigned threads(unsigned asked) const;
+  [[nodiscard]] ServingOptions options() const;
 
  private:
   struct Entry {
@@ -76,11 +64,12 @@ class Serving {
     std::vector<Entry> entries;
     std::vector<wire::PipelineEntry> pipelines;
   };
-  Result<Entry> load(const ModelOrder& order, const Group* present);
+  Result<Entry> load(const ModelOrder& order, const Group* present, const Group& next);
+  Result<void> check_memory(const package::ModelPackage& package, const Group& next) const;
   Result<void> check_name(const std::string& group, const Group& next, const std::string& name) const;
   void switch_groups();
   void renew_pipelines();
-  void log_loaded(const inference_api::ServedModel& model, unsigned threads, double took_ms);
+  void log_loaded(const inference_api::ServedModel& model, double took_ms);
 
   Log& log_;
   telemetry::Metrics& metrics_;
@@ -90,6 +79,7 @@ class Serving {
   std::optional<TemporaryFolder> scratch_;
   mutable std::mutex mutex_;
   ServingOptions options_;
+  std::shared_ptr<processing::Turnstile> thread_budget_;
   std::map<std::string, Group> groups_;
   std::vector<std::unique_ptr<PipelineThread>> pipelines_;
 };

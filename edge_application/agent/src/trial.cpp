@@ -111,20 +111,19 @@ Result<void> fill_inputs(processing::Worker& worker) {
   return {};
 }
 
-Result<json> measure(const TrialOrder& order) {
+Result<json> measure(std::string_view entry_json, const std::string& digest, const ServingOptions& options) {
   const auto before = memory_bytes("VmRSS:");
-  VERGE_ASSIGN(auto package, package::open_folder(order.folder));
-  if (package.digest != order.digest) {
+  VERGE_ASSIGN(const wire::Node node, wire::parse_json(entry_json, "model entry"));
+  VERGE_ASSIGN(const wire::ModelEntry entry, wire::read_model_entry(node, wire::Place("model entry")));
+  VERGE_ASSIGN(auto package, package::open_folder(entry.package));
+  if (package.digest != digest) {
     return Error(ErrorCode::data_loss, "VRG-AGT-004",
-                 fmt::format("'{}' is another package than was checked: expected {}, got {}", order.folder,
-                             order.digest, package.digest));
+                 fmt::format("'{}' is another package than was checked: expected {}, got {}", entry.package, digest,
+                             package.digest));
   }
   processing::EngineCatalogue engines(processing::default_engine_folder());
-  processing::LoadOptions options;
-  options.engine = order.engine;
-  options.threads = order.threads;
-  options.state_directory = order.state_directory;
-  VERGE_ASSIGN(const auto model, processing::LoadedModel::load(std::move(package), engines, options));
+  const auto load = load_options(entry, package.metadata, options);
+  VERGE_ASSIGN(auto model, processing::LoadedModel::load(std::move(package), engines, load));
   VERGE_ASSIGN(auto worker, model->create_worker());
   VERGE_ASSIGN(const auto results, processing::replay_golden(worker));
   json answer{{"engine", model->choice().engine}, {"golden_samples", results.size()}, {"golden_passed", 0}};
@@ -146,7 +145,13 @@ Result<json> measure(const TrialOrder& order) {
     shortest = i == 0 ? took : std::min(shortest, took);
   }
   answer["latency_ms"] = shortest;
-  answer["memory_bytes"] = memory_bytes("VmHWM:") - before;
+  // Of this process, and of the model's own where it has one: it ends with its last owner.
+  const auto here = memory_bytes("VmHWM:") - before;
+  model.reset();
+  { const auto last = std::move(worker); }
+  rusage children{};
+  (void)::getrusage(RUSAGE_CHILDREN, &children);
+  answer["memory_bytes"] = here + static_cast<std::uint64_t>(children.ru_maxrss) * 1024;
   return answer;
 }
 
@@ -175,15 +180,18 @@ Result<json> answer_of(const Ended& ended, std::string_view model, int timeout_s
 }  // namespace
 
 Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s, const std::stop_token& stop) {
-  std::vector<std::string> arguments{"--try-out", order.folder, "--digest",  order.digest,
-                                     "--model",   order.model,  "--threads", std::to_string(order.threads)};
-  if (!order.engine.empty()) arguments.insert(arguments.end(), {"--engine", order.engine});
-  if (!order.state_directory.empty()) arguments.insert(arguments.end(), {"--state", order.state_directory.string()});
+  const std::string name = order.model.entry.name.value_or(order.model.entry.package);
+  std::vector<std::string> arguments{"--try-out", wire::write_json_line(wire::to_node(order.model.entry)),
+                                     "--digest",  order.model.digest,
+                                     "--threads", std::to_string(order.options.threads)};
+  if (!order.options.state_directory.empty()) {
+    arguments.insert(arguments.end(), {"--state", order.options.state_directory.string()});
+  }
   VERGE_ASSIGN(const Ended ended, run_apart(arguments, std::chrono::seconds(timeout_s), stop));
   if (stop.stop_requested()) return Error(ErrorCode::cancelled, "VRG-AGT-008", "the agent is stopping");
-  VERGE_ASSIGN(const json answer, answer_of(ended, order.model, timeout_s));
+  VERGE_ASSIGN(const json answer, answer_of(ended, name, timeout_s));
   update::ModelTrial trial;
-  trial.model = order.model;
+  trial.model = name;
   trial.engine = answer.value("engine", "");
   trial.golden_samples = answer.value("golden_samples", std::int64_t{0});
   trial.golden_passed = answer.value("golden_passed", std::int64_t{0});
@@ -207,14 +215,14 @@ Result<std::vector<wire::EngineReport>> engines_apart() {
   return engines;
 }
 
-int run_trial(const TrialOrder& order) {
+int run_trial(std::string_view entry, const std::string& digest, const ServingOptions& options) {
   // An agent that is killed must not leave this behind.
   process::end_with_parent();
   // Far behind traffic, and yet not starved on a device that is always busy, as SCHED_IDLE would be.
   const sched_param batch{};
   (void)::sched_setscheduler(0, SCHED_BATCH, &batch);
   (void)::setpriority(PRIO_PROCESS, 0, kNice);
-  const auto answer = measure(order);
+  const auto answer = measure(entry, digest, options);
   print(answer ? *answer : error_json(answer.error()));
   // Not through destructors: a vendor's library that fails at its end must not turn the answer into a failure.
   std::_Exit(answer ? 0 : exit_status(answer.error().code()));

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "model_order.hpp"
 #include "verge/base/error.hpp"
 #include "verge/update/ports.hpp"
 #include "verge/wire/reported_state.hpp"
@@ -14,12 +15,8 @@
 namespace verge::agent {
 
 struct TrialOrder {
-  std::string folder;  ///< Of the package.
-  std::string digest;  ///< That it must have.
-  std::string model;   ///< Name in the API.
-  std::string engine;
-  unsigned threads = 1;
-  std::filesystem::path state_directory;
+  ModelOrder model;
+  ServingOptions options;
 };
 
 /// Runs this program again with `--try-out`; waits for its answer, at most `timeout_s` of its processor time and as
@@ -31,8 +28,8 @@ Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s,
 /// The engines that load here, asked in a process of its own: loading one only for its version would cost its memory.
 Result<std::vector<wire::EngineReport>> engines_apart();
 
-/// What that process does. Prints one JSON object; gives the exit status.
-int run_trial(const TrialOrder& order);
+/// What that process does: `entry` is the model entry as JSON. Prints one JSON object; gives the exit status.
+int run_trial(std::string_view entry, const std::string& digest, const ServingOptions& options);
 int run_describe_engines();
 
 }  // namespace verge::agent

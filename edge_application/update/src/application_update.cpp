@@ -187,6 +187,18 @@ void ApplicationUpdate::fall_back(const Error& why) {
   tell_fallen_back(std::move(message));
 }
 
+bool ApplicationUpdate::leave_given_up() {
+  if (!previous_ || previous_->digest == active_->digest) return false;
+  for (const auto& live : ports_.runtime.live(name_)) {
+    if (live.given_up.empty()) continue;
+    const auto before = active_->digest;
+    fall_back(Error(ErrorCode::failed_precondition, "VRG-UPD-017",
+                    fmt::format("model '{}' {}", live.model, live.given_up)));
+    return active_->digest != before;
+  }
+  return false;
+}
+
 void ApplicationUpdate::tell_fallen_back(std::string message) {
   const Error why(ErrorCode::failed_precondition, "VRG-UPD-015", std::move(message));
   if (record_->step == wire::UpdateStep::committed) {
@@ -276,6 +288,7 @@ std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bo
   }
   if (fell_back_untold()) return tell_lost_fall_back() ? 0 : kRetryFirstMs;
   if (is_end(record_->step)) {
+    if (running_ && leave_given_up()) return 0;
     if (!active_ || running_) return kIdleMs;
     const auto wait = repair();
     retry_steady_ms_ = ports_.clock.steady_ms() + wait;

@@ -64,6 +64,8 @@ class ApplicationUpdate {
   void run_active();
   /// To the previous version, when the active one cannot run and that one can.
   void fall_back(const Error& why);
+  /// Falls back from a version whose model answers no more. False: nothing to leave, or nowhere to go.
+  bool leave_given_up();
   void tell_fallen_back(std::string message);
   /// Whether the version that was committed is no longer the active one, and the record does not say so yet.
   [[nodiscard]] bool fell_back_untold() const;

@@ -17,6 +17,10 @@ Error too_slow(const LiveModel& live, std::string_view expected) {
 
 Result<void> judge_model(const LiveModel& live, const wire::Metadata& metadata, const wire::WatchPolicy& policy,
                          const Baseline& before) {
+  if (!live.given_up.empty()) {
+    return Error(ErrorCode::failed_precondition, "VRG-UPD-017",
+                 fmt::format("model '{}' on live traffic: {}; the version before is back", live.model, live.given_up));
+  }
   if (live.requests < std::max<std::int64_t>(policy.min_requests, 1)) return {};
   const auto old = before.find(live.model);
   const double old_ratio = old == before.end() ? 0 : old->second.error_ratio;

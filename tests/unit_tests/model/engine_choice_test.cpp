@@ -97,6 +97,67 @@ TEST_F(EngineChoices, NoEngineReadsTheFormat) {
   EXPECT_THAT(failure(choose(package)), HasSubstr("this onnx model correctly; none reads that format; install"));
 }
 
+TEST_F(EngineChoices, FewerThreadsAreTakenWhenMoreDoNotHelp) {
+  FakePackage package = automatic();
+  package.model += "delay_ms 10\n";
+  LoadOptions options;
+  options.available_threads = 4;
+  const auto choice = choose(open(package), options);
+  ASSERT_TRUE(choice) << choice.error().text();
+  EXPECT_EQ(choice->trials.size(), 3U) << "4, 2 and 1";
+  EXPECT_EQ(choice->settings, (Settings{1, 1, 1}));
+  EXPECT_THAT(choice->because, AllOf(HasSubstr("ms with 1 thread; next: fake, 1"), HasSubstr(" threads")));
+  options.threads = 2;
+  EXPECT_EQ(choose(open(package), options)->settings, (Settings{2, 1, 1})) << "what is given is not measured";
+}
+
+TEST_F(EngineChoices, ThroughputIsMeasuredSideBySide) {
+  FakePackage package = automatic();
+  package.model += "delay_ms 5\n";
+  LoadOptions options;
+  options.available_threads = 2;
+  options.goal = Goal::throughput;
+  const auto choice = choose(open(package), options);
+  ASSERT_TRUE(choice) << choice.error().text();
+  EXPECT_EQ(choice->settings, (Settings{1, 2, 1})) << choice->because;
+  EXPECT_THAT(choice->because, HasSubstr("samples/s with 1 thread in each of 2 workers; next: fake"));
+}
+
+TEST_F(EngineChoices, BatchesAreTriedWhereRowsAreVariable) {
+  FakePackage package = automatic();
+  package.inputs = R"([{"name": "x", "datatype": "FP32", "shape": [-1, 4]}])";
+  package.outputs = R"([{"name": "y", "datatype": "FP32", "shape": [-1, 4]}])";
+  package.model = "input x FP32 [-1,4]\noutput y FP32 [-1,4]\nfunction identity\ndelay_ms 5\n";
+  LoadOptions options;
+  options.available_threads = 1;
+  options.goal = Goal::throughput;
+  const auto choice = choose(open(package), options);
+  ASSERT_TRUE(choice) << choice.error().text();
+  EXPECT_EQ(choice->settings, (Settings{1, 1, 8})) << choice->because;
+  options.batch_rows = 4;
+  EXPECT_EQ(choose(open(package), options)->settings, (Settings{1, 1, 4}));
+}
+
+TEST_F(EngineChoices, AGoalMeasuresANamedEngineToo) {
+  add("libverge_engine_slow.so", VERGE_SLOW_ENGINE);
+  LoadOptions options;
+  options.engine = "slow";
+  options.goal = Goal::latency;
+  const auto choice = choose(open(automatic()), options);
+  ASSERT_TRUE(choice) << choice.error().text();
+  EXPECT_EQ(choice->engine, "slow");
+  EXPECT_EQ(choice->trials.size(), 1U);
+}
+
+TEST_F(EngineChoices, AnEngineThatCrashesIsLeftOutWhenItIsApart) {
+  FakePackage package = automatic();
+  package.model = "input x FP32 [1,4]\noutput y FP32 [1,4]\nfunction crash_after 2\n";
+  LoadOptions options;
+  options.isolation.emplace();
+  EXPECT_THAT(failure(choose(open(package), options)),
+              AllOf(HasSubstr("ended by signal 6 (Aborted)"), HasSubstr("VRG-MDL-001")));
+}
+
 class RememberedChoices : public EngineChoices {
  protected:
   [[nodiscard]] std::filesystem::path state() const { return folder() / "state"; }
@@ -124,6 +185,8 @@ TEST_F(RememberedChoices, TheSecondLoadDoesNotMeasure) {
   ASSERT_EQ(second->trials.size(), 2U);
   EXPECT_EQ(second->trials[1].engine_version, "2.0.0");
   EXPECT_DOUBLE_EQ(second->trials[1].median_ms, first->trials[1].median_ms);
+  EXPECT_EQ(second->settings, first->settings);
+  EXPECT_EQ(second->because, first->because);
 }
 
 TEST_F(RememberedChoices, AnotherNumberOfThreadsIsAnotherMeasurement) {

@@ -148,7 +148,7 @@ class ScriptedRuntime final : public Runtime {
     const auto quality = hub_.by_digest(running->digest)->quality;
     const auto requests = (clock_.steady_ms() - since_ms_) / 10;
     const double p50 = quality == Quality::slow_live ? 50 : 2;
-    return {{application, requests, quality == Quality::fails_live ? requests / 2 : 0, p50, p50}};
+    return {{application, requests, quality == Quality::fails_live ? requests / 2 : 0, p50, p50, {}}};
   }
 
   Fault fault;

@@ -1,4 +1,6 @@
 // What is refused and what goes back, with the words for it.
+#include <gmock/gmock.h>
+
 #include "bench.hpp"
 
 namespace verge::update::test {
@@ -114,7 +116,7 @@ std::pair<Step, std::string> watched(const Live& live, const wire::WatchPolicy& 
     const bool is_new = running.digest == next.desired.digest;
     const auto failed = static_cast<std::int64_t>((is_new ? live.failed : live.before_failed) *
                                                   static_cast<double>(is_new ? live.requests : 1000));
-    return {{"model0", is_new ? live.requests : 1000, failed, is_new ? live.p50 : live.before_p50, 9}};
+    return {{"model0", is_new ? live.requests : 1000, failed, is_new ? live.p50 : live.before_p50, 9, {}}};
   };
   bench.want(next, 5);
   if (restart) {
@@ -176,6 +178,46 @@ TEST(Watch, AVersionThatDoesNotServeGoesBack) {
   bench.run_to_end();
   EXPECT_EQ(bench.record().step, Step::rolled_back);
   EXPECT_EQ(bench.reason(), "expected 1 models to be served, got 0; the version before is back [VRG-UPD-010]");
+}
+
+/// "model0" answers no more once `digest` runs.
+void give_up(Bench& bench, const std::string& digest) {
+  bench.runtime.on_live = [digest](const wire::DevicePointer& running) {
+    LiveModel live{"model0", 100, 0, 2, 2, {}};
+    if (running.digest == digest) live.given_up = "is given up";
+    return std::vector{live};
+  };
+}
+
+TEST(Watch, AModelThatIsGivenUpGoesBackWhateverItsNumbers) {
+  Bench bench;
+  bench.commit();
+  const auto& next = version(Quality::good, 1);
+  give_up(bench, next.desired.digest);
+  bench.want(next, 5);
+  bench.run_to_end();
+  EXPECT_EQ(bench.record().step, Step::rolled_back);
+  EXPECT_EQ(bench.reason(), "model 'model0' on live traffic: is given up; the version before is back [VRG-UPD-017]");
+}
+
+TEST(Watch, AModelThatIsGivenUpLongAfterItProvedItselfGoesBackToo) {
+  Bench bench;
+  bench.commit();
+  const auto before = bench.runtime.running->digest;
+  const auto& next = version(Quality::good, 1);
+  bench.want(next, 5);
+  bench.run_to_end();
+  ASSERT_EQ(bench.record().step, Step::committed);
+  give_up(bench, next.desired.digest);
+  bench.step();
+  EXPECT_EQ(bench.record().step, Step::rolled_back);
+  EXPECT_EQ(bench.runtime.running->digest, before);
+  EXPECT_THAT(bench.reason(), ::testing::HasSubstr("cannot run: model 'model0' is given up; version"));
+  bench.crash();
+  EXPECT_EQ(bench.runtime.running->digest, before) << "and stays there";
+  give_up(bench, before);
+  bench.step();
+  EXPECT_EQ(bench.runtime.running->digest, before) << "there is nowhere else to go";
 }
 
 }  // namespace

@@ -65,6 +65,9 @@ std::string_view Session::engine_version() const {
   return state_->api->version;
 }
 
+bool Session::isolated() const {
+  return state_->isolated != nullptr;
+}
 std::size_t Session::restarts() const {
   return state_->isolated != nullptr ? state_->isolated->restarts() : 0;
 }

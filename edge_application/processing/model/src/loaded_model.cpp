@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "model_state.hpp"
 
@@ -59,6 +60,17 @@ Precision precision(wire::Precision wanted) {
   return Precision::f32;
 }
 
+/// What an engine must be told of a TorchScript file, which does not say what it takes: in order, the place is the
+/// name.
+std::string inputs_option(std::span<const wire::Tensor> inputs) {
+  std::string text;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    text += fmt::format("{}input{} {} [{}]", i == 0 ? "" : "; ", i, wire::name(inputs[i].datatype),
+                        fmt::join(inputs[i].shape, ","));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::vector<TensorSpec> declared_tensors(std::span<const wire::Tensor> tensors) {
@@ -96,18 +108,22 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::load(package::ModelPackage pac
   if (auto checked = check_processing(package); !checked) return in(context, std::move(checked));
   auto state = std::make_unique<State>();
   const std::string wanted = options.engine.empty() ? std::string(wire::name(package.metadata.engine)) : options.engine;
-  if (wanted == "auto") {
-    auto choice = choose_engine(package, engines, options);
+  if (wanted == "auto" || options.goal) {
+    auto choice = choose_engine(package, engines, options, wanted);
     if (!choice) return in(context, std::move(choice));
     state->choice = std::move(*choice);
   } else {
     state->choice.engine = wanted;
+    state->choice.settings = {options.threads > 0 ? options.threads : options.available_threads,
+                              std::max(options.max_workers, 1U), std::max<std::int64_t>(options.batch_rows, 1)};
   }
   SessionOptions session;
   session.format = wire::name(package.metadata.model.format);
-  session.threads = options.threads;
-  session.max_requests = options.max_workers;
+  session.threads = state->choice.settings.threads;
+  session.max_requests = state->choice.settings.workers;
   session.precision = precision(package.metadata.precision);
+  session.isolation = options.isolation;
+  if (state->choice.engine == "torch") session.options.emplace_back("inputs", inputs_option(package.metadata.inputs));
   if (!options.state_directory.empty()) session.cache_directory = options.state_directory / "compiled";
   auto path = package.model_file();
   if (!path) return in(context, std::move(path));
@@ -142,6 +158,15 @@ const EngineChoice& LoadedModel::choice() const noexcept {
 }
 std::string_view LoadedModel::engine_version() const noexcept {
   return state_->session->engine_version();
+}
+bool LoadedModel::isolated() const {
+  return state_->session->isolated();
+}
+std::size_t LoadedModel::restarts() const {
+  return state_->session->restarts();
+}
+bool LoadedModel::given_up() const {
+  return state_->session->given_up();
 }
 bool LoadedModel::takes_image() const noexcept {
   return state_->takes_image;

@@ -21,8 +21,9 @@ struct LoadedModel::State {
   bool takes_image = false;
 };
 
-/// Measures every engine that reads the package, or takes what was measured before.
+/// Measures `engine`, or every engine that reads the package when it is "auto", with every setting that the options
+/// leave open; or takes what was measured before. Errors: failed_precondition (VRG-MDL-001).
 Result<EngineChoice> choose_engine(const package::ModelPackage& package, EngineCatalogue& engines,
-                                   const LoadOptions& options);
+                                   const LoadOptions& options, std::string_view engine);
 
 }  // namespace verge::processing

@@ -110,6 +110,7 @@ struct LiveModel {
   std::int64_t failed = 0;
   double p50_ms = 0;
   double p99_ms = 0;
+  std::string given_up;  ///< Why it answers no more, for good; empty: it answers.
 };
 
 /// What runs applications. Errors of the calls are reasons to refuse or to roll back; unavailable: try again.

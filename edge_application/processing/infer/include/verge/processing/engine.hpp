@@ -88,6 +88,7 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] std::span<const TensorSpec> outputs() const;
   [[nodiscard]] std::string_view engine() const;
   [[nodiscard]] std::string_view engine_version() const;
+  [[nodiscard]] bool isolated() const;
   /// How often the isolated process was started again, and whether it is given up: every run fails then.
   [[nodiscard]] std::size_t restarts() const;
   [[nodiscard]] bool given_up() const;

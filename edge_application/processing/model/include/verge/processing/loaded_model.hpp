@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,28 +20,50 @@
 
 namespace verge::processing {
 
-/// How to load a package.
-struct LoadOptions {
-  std::string engine;                     ///< Empty: as the package says. "auto": the fastest correct one, measured.
-  unsigned threads = 0;                   ///< Threads of one inference; 0: the engine's default.
-  unsigned max_workers = 1;               ///< Workers that will run at the same time.
-  std::filesystem::path state_directory;  ///< Keeps engine choices and compiled models; empty: nothing is kept.
-  ImageLimits image_limits;
+/// What the settings of a model are chosen for.
+enum class Goal : std::uint8_t {
+  latency,     ///< One answer as soon as may be.
+  throughput,  ///< As many answers a second as may be.
 };
 
-/// One engine's result when several were measured.
+/// How a model runs on its engine.
+struct Settings {
+  unsigned threads = 0;         ///< Of one inference; 0: the engine's default.
+  unsigned workers = 1;         ///< Inferences at the same time.
+  std::int64_t batch_rows = 1;  ///< Most requests in one inference; 1: batching is off.
+  bool operator==(const Settings&) const = default;
+};
+
+/// How to load a package. What is not given is measured, when the engine is "auto" or there is a goal.
+struct LoadOptions {
+  std::string engine;                     ///< Empty: as the package says. "auto": the fastest correct one, measured.
+  unsigned threads = 0;                   ///< Threads of one inference; 0: measured, else the engine's default.
+  unsigned available_threads = 0;         ///< Most threads that may be used; 0: the engine's default, unmeasured.
+  unsigned max_workers = 0;               ///< Workers that will run at the same time; 0: measured, else 1.
+  std::int64_t batch_rows = 0;            ///< As in Settings; 0: measured, else 1.
+  std::optional<Goal> goal;               ///< Absent: latency, and a named engine is not measured.
+  std::filesystem::path state_directory;  ///< Keeps engine choices and compiled models; empty: nothing is kept.
+  ImageLimits image_limits;
+  std::optional<IsolationOptions> isolation;  ///< The engine runs in a process of its own.
+};
+
+/// One measurement.
 struct EngineTrial {
   std::string engine;
   std::string engine_version;
+  Settings settings;
   bool correct = false;
-  double median_ms = 0;
-  std::string reason;  ///< Why it is not used; empty for a correct one.
+  double median_ms = 0;   ///< Of one inference.
+  double per_second = 0;  ///< Samples; 0 when the goal is latency.
+  std::string reason;     ///< Why it is not used; empty for a correct one.
 };
 
-/// Which engine, and why.
+/// Which engine with which settings, and why.
 struct EngineChoice {
   std::string engine;
-  std::vector<EngineTrial> trials;  ///< Empty when the engine was named, not measured.
+  Settings settings;
+  std::string because;              ///< "0.86 ms with 1 thread; next: openvino, 1.02 ms with 2 threads".
+  std::vector<EngineTrial> trials;  ///< Empty when nothing was measured.
   bool remembered = false;          ///< Taken from the state directory.
 };
 
@@ -119,6 +142,10 @@ class LoadedModel : public std::enable_shared_from_this<LoadedModel> {
   [[nodiscard]] const EngineChoice& choice() const noexcept;
   [[nodiscard]] std::string_view engine_version() const noexcept;
   [[nodiscard]] bool takes_image() const noexcept;
+  /// Whether the engine runs in a process of its own; how often that was started again, and whether it is given up for good.
+  [[nodiscard]] bool isolated() const;
+  [[nodiscard]] std::size_t restarts() const;
+  [[nodiscard]] bool given_up() const;
 
  private:
   friend class Worker;
