@@ -4,6 +4,7 @@
 
 #include "commands.hpp"
 #include "output.hpp"
+#include "package_init.hpp"
 #include "verge/base/file.hpp"
 #include "verge/base/text.hpp"
 #include "verge/package/image_layout.hpp"
@@ -23,38 +24,6 @@ struct PackageOptions {
 
 int finish(const Result<void>& result, Format format) {
   return result ? 0 : report(result.error(), format);
-}
-
-Result<void> init(const PackageOptions& options) {
-  processing::EngineCatalogue engines(processing::default_engine_folder());
-  VERGE_ASSIGN(const auto draft, processing::draft_package(options.path, engines, options.engine));
-  const auto folder = options.target.empty() ? std::filesystem::path("models") / draft.metadata.name
-                                             : std::filesystem::path(options.target);
-  VERGE_TRY(processing::write_draft(draft, options.path, options.labels, folder, false));
-  if (options.format() == Format::json) {
-    Node node = Node::map();
-    node.add("folder", Node::string(folder.string()));
-    node.add("metadata", wire::to_node(draft.metadata));
-    node.add("guesses", Node::list_of(draft.guesses, [](const processing::Guess& guess) {
-               Node item = Node::map();
-               item.add("what", Node::string(guess.what));
-               item.add("value", Node::string(guess.value));
-               item.add("why", Node::string(guess.why));
-               item.add("certain", Node::boolean(guess.certain));
-               return item;
-             }));
-    print(wire::write_json(node));
-    return {};
-  }
-  std::vector<std::vector<std::string>> rows{{"WHAT", "VALUE", "SURE?", "WHY"}};
-  for (const auto& guess : draft.guesses) {
-    rows.push_back({guess.what, guess.value, guess.certain ? "yes" : "a guess", guess.why});
-  }
-  print(fmt::format(
-      "Wrote {}\n\n{}\n\nNext: try the guesses on a picture whose content you know:\n  verge package check {} "
-      "--image PICTURE --expect LABEL",
-      folder.string(), table(rows), folder.string()));
-  return {};
 }
 
 Result<void> check(const PackageOptions& options) {
@@ -220,16 +189,7 @@ void add_package_commands(CLI::App& app, Action& action) {
     verb->callback([o, command, &action] { action = [o, command] { return finish(command(*o), o->format()); }; });
     return std::pair(verb, o);
   };
-  {
-    auto [verb, o] = add("init",
-                         "Draft a package for a model file, and say what was guessed\n\nExample:\n"
-                         "  verge package init mobilenet.tflite --labels imagenet.txt",
-                         init);
-    verb->add_option("MODELFILE", o->path, "Model file (.onnx, .tflite, .pb, .xml) or SavedModel folder")->required();
-    verb->add_option("--to", o->target, "Folder to write; models/<name> when absent");
-    verb->add_option("--labels", o->labels, "Label file, one a line")->check(CLI::ExistingFile);
-    verb->add_option("--engine", o->engine, "Engine to look at the model with");
-  }
+  add_package_init(*group, action);
   {
     auto [verb, o] = add("check",
                          "Try the plausible ways to prepare a picture whose content you know\n\nExample:\n"

@@ -22,6 +22,7 @@ namespace {
 
 struct RunOptions {
   std::string model;
+  std::vector<std::string> samples;
   std::vector<std::string> images;
   std::string folder, video, labels, engine, output = "table", directory = ".", state;
   int camera = -1;
@@ -73,6 +74,15 @@ std::string summary(const processing::Prediction& prediction) {
       break;
     case processing::PredictionKind::mask:
       for (const auto& area : prediction.areas) add(area.label, area.class_index, area.fraction);
+      break;
+    case processing::PredictionKind::anomaly:
+      out = fmt::format("{}: error {:.4g}, threshold {:.4g}", prediction.anomaly.found ? "anomaly" : "normal",
+                        prediction.anomaly.error, prediction.anomaly.threshold);
+      break;
+    case processing::PredictionKind::values:
+      for (const auto& [name, value] : prediction.values) {
+        out += fmt::format("{}{} {:.6g}", out.empty() ? "" : ", ", name, value);
+      }
       break;
     case processing::PredictionKind::tensors:
       for (const auto& tensor : prediction.tensors) {
@@ -185,6 +195,10 @@ void show_choice(const processing::LoadedModel& model) {
 
 Result<std::vector<std::unique_ptr<pipeline::Source>>> open_sources(const RunOptions& options) {
   std::vector<std::unique_ptr<pipeline::Source>> sources;
+  for (const auto& sample : options.samples) {
+    VERGE_ASSIGN(auto source, pipeline::image_source(sample));
+    sources.push_back(std::move(source));
+  }
   for (const auto& image : options.images) {
     VERGE_ASSIGN(auto source, pipeline::image_source(image));
     sources.push_back(std::move(source));
@@ -202,8 +216,9 @@ Result<std::vector<std::unique_ptr<pipeline::Source>>> open_sources(const RunOpt
     sources.push_back(std::move(source));
   }
   if (sources.empty()) {
-    return Error(ErrorCode::invalid_argument, "VRG-CLI-001",
-                 "expected something to look at; give --image FILE, --folder FOLDER, --video FILE or --camera N");
+    return Error(
+        ErrorCode::invalid_argument, "VRG-CLI-001",
+        "expected something to look at; give --image FILE, --sample FILE, --folder FOLDER, --video FILE or --camera N");
   }
   return sources;
 }
@@ -251,6 +266,7 @@ void add_run_command(CLI::App& app, Action& action) {
   auto o = std::make_shared<RunOptions>();
   verb->add_option("MODEL", o->model, "A model package (folder or image layout), or a bare model file")->required();
   verb->add_option("--image", o->images, "Picture (JPEG, PNG, BMP); several may follow");
+  verb->add_option("--sample", o->samples, "Sound (WAV), table row (JSON, CSV) or raw values; several may follow");
   verb->add_option("--folder", o->folder, "Folder of pictures");
   verb->add_option("--video", o->video, "Video file");
   verb->add_option("--camera", o->camera, "Camera N (/dev/videoN)");

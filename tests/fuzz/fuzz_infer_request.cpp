@@ -63,7 +63,9 @@ void write_packages(const std::filesystem::path& folder) {
 struct Api {
   telemetry::Metrics metrics{telemetry::DeviceInfo{}, "1"};
   inference_api::ModelRepository models;
-  inference_api::Router router{models, metrics, "1"};
+  inference_api::SharedMemory memory{std::uint64_t{1} << 20U};
+  inference_api::Service service{models, memory, nullptr, "1"};
+  inference_api::Router router{service, metrics};
   std::vector<std::string> names{"variable", "picture"};
 
   Api() {

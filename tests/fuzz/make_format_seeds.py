@@ -1,6 +1,7 @@
 """Writes seeds for fuzz targets, most of them with zero bytes: make_format_seeds.py FOLDER."""
 
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -55,8 +56,22 @@ def fleet(root):
         (root / "fuzz_hub_request" / str(number)).write_bytes(bytes([choice]) + "\0".join(parts).encode())
 
 
+def executorch(root):
+    """A real program's structure, and XNNPACK's graph in it, without the weights; nothing where there are no real models."""
+    data = pathlib.Path(os.environ.get("VERGE_TEST_DATA") or pathlib.Path(__file__).parents[3] / "shared/data")
+    model = data / "models/cls/efficientnet_lite0/efficientnet_lite0_int8.pte"
+    if not model.exists():
+        return
+    content = model.read_bytes()
+    graph = content.find(b"XH00") - 4
+    (root / "fuzz_executorch_file").mkdir(parents=True, exist_ok=True)
+    (root / "fuzz_executorch_file/program").write_bytes(b"\0" + content[:graph + 52_000])
+    (root / "fuzz_executorch_file/graph").write_bytes(b"\1" + content[graph:graph + 52_000])
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
+    executorch(root)
     for number, task in enumerate(("tensor", "classification")):
         parts = (METADATA % task, PREPROCESSING[number], POSTPROCESSING[number], GOLDEN[number], "x" * (768, 60)[number])
         (root / "fuzz_package").mkdir(parents=True, exist_ok=True)

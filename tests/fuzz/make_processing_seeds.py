@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import struct
 import sys
 
 from PIL import Image
@@ -28,8 +29,15 @@ SHAPES = [  # datatype, rank, dimensions, quantised?
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    for kind in ("image", "preprocessing", "postprocessing"):
+    for kind in ("image", "preprocessing", "postprocessing", "features"):
         (root / kind).mkdir(parents=True, exist_ok=True)
+    for bits, channels, coding in ((8, 1, 1), (16, 1, 1), (16, 2, 1), (24, 1, 1), (32, 1, 1), (32, 2, 3)):
+        content = bytes(range(200)) * 4
+        head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 0, b"WAVE", b"fmt ", 16, coding, channels, 8000, 0, 0, bits, b"data",
+                           len(content))
+        (root / "features" / f"sound{bits}-{channels}-{coding}.wav").write_bytes(head + content)
+    for i, row in enumerate(('{"a": 1, "b": "x"}', '[1, "y"]', 'a,b\n1,x\n', 'b,a\r\n"y",\r\n')):
+        (root / "features" / f"row{i}").write_text(row)
     number = 0
     for mode in ("RGB", "L", "RGBA", "P", "CMYK", "LA", "1", "I;16"):
         picture = Image.effect_mandelbrot((24, 16), (-2, -1, 1, 1), 20).convert("RGB")

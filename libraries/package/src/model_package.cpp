@@ -62,6 +62,12 @@ bool has(const ModelPackage& package, std::string_view path) {
   return found != package.files.end() && found->path == path;
 }
 
+bool has_folder(const ModelPackage& package, std::string_view path) {
+  const std::string inside = std::string(path) + "/";
+  const auto found = std::ranges::lower_bound(package.files, inside, {}, &PackageFile::path);
+  return found != package.files.end() && found->path.starts_with(inside);
+}
+
 template <typename T, typename Read>
 Result<T> read_as(const ModelPackage& package, std::string_view name, Read read) {
   VERGE_ASSIGN(const wire::Node node, wire::read_document(package.root / name, name));
@@ -84,15 +90,18 @@ Result<std::vector<std::string>> read_labels(const std::filesystem::path& path) 
 
 Result<void> check_golden_files(const ModelPackage& package) {
   for (const auto& sample : package.golden.samples) {
-    const bool expects = !sample.classes.empty() || !sample.boxes.empty() || !sample.outputs.empty() || sample.mask;
-    if (sample.image.has_value() == !sample.tensors.empty() || !expects) {
+    const bool expects = !sample.classes.empty() || !sample.boxes.empty() || !sample.outputs.empty() || sample.mask ||
+                         sample.error || !sample.values.empty();
+    const int inputs = (sample.image ? 1 : 0) + (sample.sample ? 1 : 0) + (sample.tensors.empty() ? 0 : 1);
+    if (inputs != 1 || !expects) {
       return Error(
           ErrorCode::invalid_argument, "VRG-PKG-005",
-          fmt::format("{} line {}: sample '{}' needs either 'image' or 'tensors', and at least one of 'classes', "
-                      "'boxes', 'mask' and 'outputs'",
+          fmt::format("{} line {}: sample '{}' needs one of 'image', 'sample' and 'tensors', and at least one of "
+                      "'classes', 'boxes', 'mask', 'outputs', 'error' and 'values'",
                       kGoldenFile, sample.line, sample.name));
     }
     if (sample.image) VERGE_TRY(package.file("golden", *sample.image));
+    if (sample.sample) VERGE_TRY(package.file("golden", *sample.sample));
     if (sample.mask) VERGE_TRY(package.file("golden", sample.mask->file));
     for (const auto& file : sample.tensors) VERGE_TRY(package.file("golden", file));
     for (const auto& file : sample.outputs) VERGE_TRY(package.file("golden", file));
@@ -114,6 +123,12 @@ Result<std::filesystem::path> ModelPackage::file(std::string_view folder, std::s
                              meant.empty() ? "; add it" : fmt::format("; did you mean '{}'?", meant)));
   }
   return path;
+}
+
+Result<std::filesystem::path> ModelPackage::model_file() const {
+  const std::string_view name = metadata.model.file;
+  if (metadata.model.format == wire::ModelFormat::tensorflow && has_folder(*this, name)) return path_inside(root, name);
+  return file("", name);
 }
 
 Result<ModelPackage> open_folder(const std::filesystem::path& folder) {

@@ -3,8 +3,8 @@
 namespace verge::pipeline {
 
 Result<const processing::Prediction*> predict(processing::Worker& worker, const Sample& sample) {
-  return sample.encoded.empty() && !sample.frame.empty() ? worker.predict_image(sample.frame)
-                                                         : worker.predict_encoded(sample.encoded);
+  if (sample.encoded.empty() && !sample.frame.empty()) return worker.predict_image(sample.frame);
+  return worker.model().takes_image() ? worker.predict_encoded(sample.encoded) : worker.predict_values(sample.encoded);
 }
 
 Counts run(Source& source, processing::WorkerPool& workers, Sink& sink, Observer& observer,

@@ -91,6 +91,8 @@ std::string_view name(PredictionKind kind) noexcept {
     case PredictionKind::classes: return "classes";
     case PredictionKind::boxes: return "boxes";
     case PredictionKind::mask: return "mask";
+    case PredictionKind::anomaly: return "anomaly";
+    case PredictionKind::values: return "values";
   }
   return "tensors";
 }
@@ -130,8 +132,33 @@ void append_json_string(std::string_view text, std::string& out) {
   out += '"';
 }
 
+namespace {
+
+void append_anomaly(const Anomaly& anomaly, std::string& out) {
+  out += "{\"error\":";
+  append_number(static_cast<double>(anomaly.error), out);
+  out += ",\"threshold\":";
+  append_number(static_cast<double>(anomaly.threshold), out);
+  fmt::format_to(std::back_inserter(out), ",\"found\":{},\"windows\":{}}}", anomaly.found, anomaly.windows);
+}
+
+void append_named_values(const std::vector<NamedValue>& values, std::string& out) {
+  out += '{';
+  for (const auto& [name, value] : values) {
+    if (out.back() != '{') out += ',';
+    append_json_string(name, out);
+    out += ':';
+    append_number(static_cast<double>(value), out);
+  }
+  out += '}';
+}
+
+}  // namespace
+
 void append_json(const Prediction& prediction, std::string& out) {
   fmt::format_to(std::back_inserter(out), "\"kind\":\"{0}\",\"{0}\":", name(prediction.kind));
+  if (prediction.kind == PredictionKind::anomaly) return append_anomaly(prediction.anomaly, out);
+  if (prediction.kind == PredictionKind::values) return append_named_values(prediction.values, out);
   const char* separator = "";
   const auto open_item = [&] {
     out += separator;
@@ -178,6 +205,8 @@ void append_json(const Prediction& prediction, std::string& out) {
         out += '}';
       }
       break;
+    case PredictionKind::anomaly:
+    case PredictionKind::values: break;  // Written above.
   }
   out += ']';
 }

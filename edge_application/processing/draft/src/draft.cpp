@@ -349,20 +349,24 @@ Result<wire::ModelFormat> model_format(const std::filesystem::path& model) {
     std::array<char, 8> head{};
     std::ifstream(model, std::ios::binary).read(head.data(), head.size());
     if (std::memcmp(head.data() + 4, "TFL3", 4) == 0) return wire::ModelFormat::tflite;
+    if (std::memcmp(head.data() + 4, "ET12", 4) == 0) return wire::ModelFormat::executorch;
     const auto extension = model.extension().string();
     if (extension == ".onnx") return wire::ModelFormat::onnx;
     if (extension == ".tflite") return wire::ModelFormat::tflite;
     if (extension == ".pb") return wire::ModelFormat::tensorflow;
     if (extension == ".xml") return wire::ModelFormat::openvino;
+    if (extension == ".pte") return wire::ModelFormat::executorch;
+    if (extension == ".pt" || extension == ".ptl") return wire::ModelFormat::torchscript;
     if (extension == ".fake") return wire::ModelFormat::fake;
   }
   return Error(ErrorCode::invalid_argument, "VRG-DRF-001",
-               fmt::format("expected a model (.onnx, .tflite, TensorFlow .pb or SavedModel folder, OpenVINO .xml), got "
-                           "'{}'; convert it to one of these",
+               fmt::format("expected a model (.onnx, .tflite, TensorFlow .pb or SavedModel folder, .pte, .pt, .ptl, "
+                           "OpenVINO .xml; .h5 and .keras by the converter), got '{}'; convert it to one of these",
                            model.string()));
 }
 
-Result<Draft> draft_package(const std::filesystem::path& model, EngineCatalogue& engines, std::string_view engine) {
+Result<Draft> draft_package(const std::filesystem::path& model, EngineCatalogue& engines, std::string_view engine,
+                            const std::string& inputs) {
   VERGE_ASSIGN(const wire::ModelFormat format, model_format(model));
   std::shared_ptr<Session> session;
   std::string refusals;
@@ -376,6 +380,7 @@ Result<Draft> draft_package(const std::filesystem::path& model, EngineCatalogue&
     if (std::ranges::find(info->formats, wire::name(format)) == info->formats.end()) continue;
     SessionOptions options;
     options.format = wire::name(format);
+    if (!inputs.empty()) options.options.emplace_back("inputs", inputs);
     auto loaded = engines.load(name, model, options);
     if (loaded) {
       session = std::move(*loaded);

@@ -146,12 +146,35 @@ Result<std::string> compare_output(const TensorSpec& spec, const TensorView& got
   return std::string();
 }
 
+bool near(double got, double wanted, const wire::Tolerance& tolerance) {
+  return std::abs(got - wanted) <= tolerance.absolute + tolerance.relative * std::abs(wanted);
+}
+
+std::string compare_numbers(const wire::GoldenSample& sample, const Prediction& got, const wire::Tolerance& tolerance) {
+  if (sample.error && !near(static_cast<double>(got.anomaly.error), *sample.error, tolerance)) {
+    return fmt::format("expected an error of {}, got {}", *sample.error, got.anomaly.error);
+  }
+  for (const auto& [name, wanted] : sample.values) {
+    const auto found = std::ranges::find(got.values, name, &NamedValue::name);
+    if (found == got.values.end()) return fmt::format("expected a value '{}', got none", name);
+    if (!near(static_cast<double>(found->value), wanted, tolerance)) {
+      return fmt::format("expected '{}' to be {}, got {}", name, wanted, found->value);
+    }
+  }
+  return {};
+}
+
 Result<const Prediction*> run_sample(Worker& worker, const wire::GoldenSample& sample) {
   const auto& package = worker.model().package();
   if (sample.image) {
     VERGE_ASSIGN(const auto path, package.file("golden", *sample.image));
     VERGE_ASSIGN(const auto content, read_file(path, kSampleLimitBytes));
     return worker.predict_encoded(content);
+  }
+  if (sample.sample) {
+    VERGE_ASSIGN(const auto path, package.file("golden", *sample.sample));
+    VERGE_ASSIGN(const auto content, read_file(path, kSampleLimitBytes));
+    return worker.predict_values(content);
   }
   std::vector<std::vector<std::byte>> tensors;
   for (const auto& name : sample.tensors) {
@@ -186,6 +209,7 @@ Result<std::string> difference(Worker& worker, const wire::GoldenSample& sample)
     auto text = compare_boxes(sample, *got, tolerance, score_limit(package.postprocessing));
     if (!text.empty()) return text;
   }
+  if (auto text = compare_numbers(sample, *got, tolerance); !text.empty()) return text;
   if (sample.mask) {
     VERGE_ASSIGN(const auto path, package.file("golden", sample.mask->file));
     return compare_mask(path, sample.mask->min_iou, got->mask);

@@ -92,8 +92,13 @@ std::vector<TensorSpec> declared_tensors(std::span<const wire::Tensor> tensors) 
 Result<void> check_processing(const package::ModelPackage& package) {
   const auto inputs = declared_tensors(package.metadata.inputs);
   const auto outputs = declared_tensors(package.metadata.outputs);
-  VERGE_ASSIGN(const auto preprocessor,
-               Preprocessor::compile(package.preprocessing, package::kPreprocessingFile, inputs.front()));
+  if (Features::needed(package.preprocessing)) {
+    VERGE_ASSIGN(const auto features,
+                 Features::compile(package.preprocessing, package::kPreprocessingFile, inputs.front()));
+  } else {
+    VERGE_ASSIGN(const auto preprocessor,
+                 Preprocessor::compile(package.preprocessing, package::kPreprocessingFile, inputs.front()));
+  }
   VERGE_ASSIGN(const auto postprocessor, Postprocessor::compile(package.postprocessing, package::kPostprocessingFile,
                                                                 package.labels, inputs.front(), outputs));
   return {};

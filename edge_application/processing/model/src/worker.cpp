@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -31,6 +32,7 @@ struct Worker::State {
   Request request;
   ImageDecoder decoder;
   Preprocessor preprocessor;
+  std::optional<Features> features;  ///< In its place, for samples that are no pictures.
   Postprocessor postprocessor;
   Image image;
   std::vector<TensorView> outputs;
@@ -53,12 +55,33 @@ struct Worker::State {
   TensorView image_input() const { return request.input(loaded->engine_inputs.front()); }
 
   /// Infers what the input holds and postprocesses it.
-  Result<const Prediction*> finish(const Placement& placement, Stopwatch& watch) {
+  Result<const Prediction*> finish(const Placement& placement, Stopwatch& watch, std::size_t window = 0) {
     VERGE_TRY(request.run());
     VERGE_TRY(collect_outputs());
-    times.infer_ns = watch.lap();
-    VERGE_TRY(postprocessor.run(outputs, placement, prediction));
-    times.postprocess_ns = watch.lap();
+    times.infer_ns += watch.lap();
+    if (postprocessor.kind() == PredictionKind::anomaly) {
+      VERGE_TRY(postprocessor.run_window(image_input(), outputs, window, prediction));
+    } else {
+      VERGE_TRY(postprocessor.run(outputs, placement, prediction));
+    }
+    times.postprocess_ns += watch.lap();
+    return &prediction;
+  }
+  /// One run of the model for each window of the sample.
+  Result<const Prediction*> predict_windows(std::span<const std::byte> content, Stopwatch& watch) {
+    VERGE_ASSIGN(const std::size_t windows, features->prepare(content));
+    if (windows > 1 && postprocessor.kind() != PredictionKind::anomaly) {
+      return Error(
+          ErrorCode::invalid_argument, "VRG-MDL-010",
+          fmt::format("expected a sample of one window, as only 'reconstruction_error' makes one prediction of "
+                      "several, got {}; send a shorter sample",
+                      windows));
+    }
+    for (std::size_t window = 0; window < windows; ++window) {
+      VERGE_TRY(features->fill(window, image_input()));
+      times.preprocess_ns += watch.lap();
+      VERGE_TRY(finish({}, watch, window));
+    }
     return &prediction;
   }
   Result<const Prediction*> predict(const ImageView& picture, ImageSize source, Stopwatch& watch) {
@@ -86,8 +109,8 @@ struct Worker::State {
     if (preprocessor.takes_image() == wants_image) return {};
     return Error(ErrorCode::failed_precondition, "VRG-MDL-004",
                  fmt::format("model '{}' takes {}; got {}", loaded->package.metadata.name,
-                             wants_image ? "tensors ('sample: tensor')" : "pictures ('sample: image')",
-                             wants_image ? "a picture" : "raw values"));
+                             wants_image ? "no pictures" : "pictures ('sample: image')",
+                             wants_image ? "a picture" : "another sample"));
   }
 };
 
@@ -103,8 +126,12 @@ Result<Worker> LoadedModel::create_worker() const {
 Result<Worker> LoadedModel::create_worker(const wire::Preprocessing& preprocessing) const {
   const State& loaded = *state_;
   VERGE_ASSIGN(Request request, loaded.session->create_request());
-  VERGE_ASSIGN(auto preprocessor,
-               Preprocessor::compile(preprocessing, package::kPreprocessingFile, loaded.inputs.front()));
+  std::optional<Features> features;
+  if (Features::needed(preprocessing)) {
+    VERGE_ASSIGN(features, Features::compile(preprocessing, package::kPreprocessingFile, loaded.inputs.front()));
+  }
+  const wire::Preprocessing plain = features ? wire::Preprocessing{.sample = wire::SampleKind::tensor} : preprocessing;
+  VERGE_ASSIGN(auto preprocessor, Preprocessor::compile(plain, package::kPreprocessingFile, loaded.inputs.front()));
   VERGE_ASSIGN(auto postprocessor,
                Postprocessor::compile(loaded.package.postprocessing, package::kPostprocessingFile,
                                       loaded.package.labels, loaded.inputs.front(), loaded.outputs));
@@ -120,6 +147,7 @@ Result<Worker> LoadedModel::create_worker(const wire::Preprocessing& preprocessi
                                                              std::move(request),
                                                              ImageDecoder(loaded.image_limits),
                                                              std::move(preprocessor),
+                                                             std::move(features),
                                                              std::move(postprocessor),
                                                              {},
                                                              {},
@@ -158,6 +186,7 @@ Result<const Prediction*> Worker::predict_values(std::span<const std::byte> raw)
   Stopwatch watch;
   s.times = {};
   VERGE_TRY(s.restore_shapes());
+  if (s.features) return s.predict_windows(raw, watch);
   VERGE_TRY(s.preprocessor.run_values(raw, s.image_input()));
   s.times.preprocess_ns = watch.lap();
   return s.finish({}, watch);

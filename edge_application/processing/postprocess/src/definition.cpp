@@ -9,6 +9,8 @@
 namespace verge::processing {
 namespace {
 
+constexpr std::size_t kMostValues = 4096;
+
 Activation activation_of(wire::ScoreActivation activation) {
   switch (activation) {
     case wire::ScoreActivation::none: return Activation::none;
@@ -43,6 +45,7 @@ class Checker {
       : definition_(definition), origin_(origin), label_count_(label_count), size_(picture_size(model_input)) {
     plan_.outputs.assign(outputs.begin(), outputs.end());
     plan_.activations.assign(outputs.size(), Activation::none);
+    plan_.input = model_input;
     plan_.label_offset = static_cast<int>(definition.label_offset);
     plan_.model = size_.value_or(ImageSize{1, 1});
   }
@@ -75,6 +78,8 @@ class Checker {
     if (step.ssd_detections) return take_ssd_detections(*step.ssd_detections);
     if (step.ssd_boxes) return take_ssd_boxes(*step.ssd_boxes);
     if (step.yolo_grid) return take_yolo_grid(*step.yolo_grid);
+    if (step.reconstruction_error) return take_reconstruction_error(*step.reconstruction_error);
+    if (step.values) return take_values(*step.values);
     if (step.score_threshold) {
       VERGE_TRY(enter("score_threshold", Stage::after));
       plan_.filters.push_back({static_cast<float>(step.score_threshold->score), {}});
@@ -310,6 +315,38 @@ class Checker {
     return {};
   }
 
+  Result<void> take_reconstruction_error(const wire::ReconstructionErrorStep& step) {
+    VERGE_TRY(enter("reconstruction_error", Stage::final));
+    VERGE_ASSIGN(const std::size_t index, output(step.output, 0));
+    const auto in = fixed(plan_.input.shape);
+    const auto out = fixed(plan_.outputs[index].shape);
+    if (in && out && element_count(*in) != element_count(*out)) {
+      return error("VRG-PST-003", fmt::format("expected an output with as many values as the input '{}' {}, got {}; "
+                                              "name another output",
+                                              plan_.input.name, describe(plan_.input), shown(index)));
+    }
+    plan_.final_step = ReconstructionError{index, step};
+    return {};
+  }
+
+  Result<void> take_values(const wire::ValuesStep& step) {
+    VERGE_TRY(enter("values", Stage::final));
+    VERGE_ASSIGN(const std::size_t index, output(step.output, 0));
+    Values result{index, step.names};
+    const auto shape = fixed(plan_.outputs[index].shape);
+    const auto count = shape ? element_count(*shape) : std::nullopt;
+    if (!count || *count == 0 || *count > kMostValues || (!step.names.empty() && step.names.size() != *count)) {
+      return error(
+          "VRG-PST-003",
+          fmt::format("expected an output of {} values, got {}; {}",
+                      step.names.empty() ? fmt::format("at most {}", kMostValues) : std::to_string(step.names.size()),
+                      shown(index), step.names.empty() ? "name another output" : "correct 'names'"));
+    }
+    for (std::size_t i = result.names.size(); i < *count; ++i) result.names.push_back(fmt::format("value{}", i));
+    plan_.final_step = std::move(result);
+    return {};
+  }
+
   const wire::Postprocessing& definition_;
   std::string_view origin_;
   std::size_t label_count_;
@@ -328,6 +365,8 @@ PredictionKind PostprocessingPlan::kind() const noexcept {
   if (std::holds_alternative<TopK>(final_step)) return PredictionKind::classes;
   if (std::holds_alternative<Segmentation>(final_step)) return PredictionKind::mask;
   if (std::holds_alternative<std::monostate>(final_step)) return PredictionKind::tensors;
+  if (std::holds_alternative<ReconstructionError>(final_step)) return PredictionKind::anomaly;
+  if (std::holds_alternative<Values>(final_step)) return PredictionKind::values;
   return PredictionKind::boxes;
 }
 

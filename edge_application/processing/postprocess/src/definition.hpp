@@ -57,7 +57,17 @@ struct BoxFilter {
   wire::NmsStep nms;
 };
 
-using FinalStep = std::variant<std::monostate, TopK, Segmentation, SsdDetections, SsdBoxes, YoloGrid>;
+struct ReconstructionError {
+  std::size_t output = 0;
+  wire::ReconstructionErrorStep step;
+};
+struct Values {
+  std::size_t output = 0;
+  std::vector<std::string> names;
+};
+
+using FinalStep =
+    std::variant<std::monostate, TopK, Segmentation, SsdDetections, SsdBoxes, YoloGrid, ReconstructionError, Values>;
 
 /// What the steps come to.
 struct PostprocessingPlan {
@@ -66,6 +76,7 @@ struct PostprocessingPlan {
   bool converts = false;                ///< Kind tensors: real numbers are given instead of the raw tensors.
   std::vector<BoxFilter> filters;
   std::vector<TensorSpec> outputs;
+  TensorSpec input;  ///< That the preprocessing fills.
   int label_offset = 0;
   std::vector<Colour> palette;
   ImageSize model{1, 1};  ///< Size of the model's picture.

@@ -50,6 +50,7 @@ struct Postprocessor::State {
   BoxMaker boxes;
   MaskMaker masks;
   ImageSize cells_for;
+  std::vector<float> input;  ///< As real numbers.
 
   [[nodiscard]] std::string_view label(int class_index) const noexcept {
     const std::int64_t line = std::int64_t{class_index} + plan.label_offset;
@@ -63,6 +64,7 @@ struct Postprocessor::State {
   Result<void> give_mask(const Segmentation& step, std::span<const TensorView> outputs, const Placement& placement,
                          Prediction& prediction);
   Result<void> give_boxes(std::span<const TensorView> outputs, const Placement& placement, Prediction& prediction);
+  Result<void> give_values(const Values& step, std::span<const TensorView> outputs, Prediction& prediction);
 };
 
 /// Types, sizes and shapes, so that everything behind may trust them.
@@ -184,6 +186,15 @@ Result<void> Postprocessor::State::give_boxes(std::span<const TensorView> output
   return {};
 }
 
+Result<void> Postprocessor::State::give_values(const Values& step, std::span<const TensorView> outputs,
+                                               Prediction& prediction) {
+  VERGE_ASSIGN(const std::span<const float> numbers, real(outputs, step.output));
+  if (plan.activations[step.output] == Activation::softmax) softmax(values[step.output], numbers.size(), 1);
+  const auto count = std::min(numbers.size(), step.names.size());
+  for (std::size_t i = 0; i < count; ++i) prediction.values.push_back({step.names[i], numbers[i]});
+  return {};
+}
+
 Postprocessor::Postprocessor(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Postprocessor::Postprocessor(Postprocessor&&) noexcept = default;
 Postprocessor& Postprocessor::operator=(Postprocessor&&) noexcept = default;
@@ -228,6 +239,7 @@ Result<void> Postprocessor::run(std::span<const TensorView> outputs, const Place
   prediction.classes.clear();
   prediction.boxes.clear();
   prediction.areas.clear();
+  prediction.values.clear();
   prediction.tensors = {};
   prediction.tensor_specs = {};
   switch (prediction.kind) {
@@ -236,7 +248,37 @@ Result<void> Postprocessor::run(std::span<const TensorView> outputs, const Place
     case PredictionKind::mask:
       return s.give_mask(std::get<Segmentation>(s.plan.final_step), outputs, placement, prediction);
     case PredictionKind::boxes: return s.give_boxes(outputs, placement, prediction);
+    case PredictionKind::values: return s.give_values(std::get<Values>(s.plan.final_step), outputs, prediction);
+    case PredictionKind::anomaly: break;
   }
+  return Error(ErrorCode::internal, "VRG-PST-011", "an anomaly is found by run_window()");
+}
+
+Result<void> Postprocessor::run_window(const TensorView& input, std::span<const TensorView> outputs, std::size_t window,
+                                       Prediction& prediction) {
+  State& s = *state_;
+  VERGE_TRY(s.check(outputs));
+  const auto& step = std::get<ReconstructionError>(s.plan.final_step);
+  VERGE_ASSIGN(const std::span<const float> made, s.real(outputs, step.output));
+  VERGE_TRY(load_values(input, s.plan.input.quantisation, s.input));
+  if (made.size() != s.input.size() || made.empty()) {
+    return wrong_tensor(s.plan.outputs[step.output], describe(outputs[step.output].shape));
+  }
+  double sum = 0;
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    const double difference = static_cast<double>(made[i]) - static_cast<double>(s.input[i]);
+    sum += difference * difference;
+  }
+  const auto error = static_cast<float>(sum / static_cast<double>(made.size()));
+  prediction.kind = PredictionKind::anomaly;
+  Anomaly& anomaly = prediction.anomaly;
+  if (window == 0) anomaly = {};
+  const bool mean = step.step.aggregate == wire::ErrorAggregate::mean;
+  anomaly.error =
+      mean ? anomaly.error + (error - anomaly.error) / static_cast<float>(window + 1) : std::max(anomaly.error, error);
+  anomaly.threshold = static_cast<float>(step.step.threshold);
+  anomaly.found = !(anomaly.error <= anomaly.threshold);  // Also when it is not a number.
+  anomaly.windows = window + 1;
   return {};
 }
 

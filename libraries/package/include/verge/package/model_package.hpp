@@ -52,7 +52,8 @@ struct ModelPackage {
   /// Path of a file named by a document that stands in `folder` of the package ("" for its top).
   /// Errors: invalid_argument when the name leads outside, not_found when the package has no such file.
   [[nodiscard]] Result<std::filesystem::path> file(std::string_view folder, std::string_view name) const;
-  [[nodiscard]] Result<std::filesystem::path> model_file() const { return file("", metadata.model.file); }
+  /// Path of the model: a file, or for TensorFlow's SavedModel a folder with everything in it. Errors: as file().
+  [[nodiscard]] Result<std::filesystem::path> model_file() const;
 };
 
 /// Opens a package folder: lists and hashes its files, reads its documents, and checks that what they name is there.

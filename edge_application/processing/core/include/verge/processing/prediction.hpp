@@ -40,7 +40,21 @@ struct Mask {
   std::vector<std::uint8_t> classes;  ///< width × height; kept when the mask shrinks.
 };
 
-enum class PredictionKind : std::uint8_t { tensors, classes, boxes, mask };
+/// How far a sample is from what is normal.
+struct Anomaly {
+  float error = 0;  ///< Mean squared error of the reconstruction.
+  float threshold = 0;
+  bool found = false;     ///< The error is above the threshold.
+  std::size_t windows = 0;  ///< Of the sample.
+};
+
+/// A number with its name, which points into the postprocessor that made it.
+struct NamedValue {
+  std::string_view name;
+  float value = 0;
+};
+
+enum class PredictionKind : std::uint8_t { tensors, classes, boxes, mask, anomaly, values };
 [[nodiscard]] std::string_view name(PredictionKind kind) noexcept;
 
 /// Result of one sample. Reused from sample to sample, it allocates nothing once it has grown.
@@ -50,6 +64,8 @@ struct Prediction {
   std::vector<Box> boxes;               ///< kind boxes: the best first.
   Mask mask;                            ///< kind mask.
   std::vector<ClassArea> areas;         ///< kind mask: classes that occur, the largest first.
+  Anomaly anomaly;                      ///< kind anomaly.
+  std::vector<NamedValue> values;       ///< kind values: in the order of the output.
   std::span<const TensorView> tensors;  ///< The model's outputs, valid until its next run.
   std::span<const TensorSpec> tensor_specs;
 };

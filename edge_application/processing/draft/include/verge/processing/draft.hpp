@@ -32,8 +32,10 @@ struct Draft {
 Result<wire::ModelFormat> model_format(const std::filesystem::path& model);
 
 /// Loads the model in the first engine that reads it, looks at its tensors and at what one run gives, and drafts the
-/// definition. `engine` empty: any. Errors: those of model_format() and of the engines.
-Result<Draft> draft_package(const std::filesystem::path& model, EngineCatalogue& engines, std::string_view engine);
+/// definition. `engine` empty: any. `inputs`: what a TorchScript file takes, which it does not say itself:
+/// "x FP32 [1,3,224,224]"; else empty. Errors: those of model_format() and of the engines.
+Result<Draft> draft_package(const std::filesystem::path& model, EngineCatalogue& engines, std::string_view engine,
+                            const std::string& inputs = {});
 
 /// Writes a package folder: the draft's documents, a copy (or a link) of the model and of `labels` (may be empty), and
 /// a model card to fill in. Errors: already_exists (VRG-DRF-002) when the folder holds something.

@@ -13,6 +13,7 @@
 #include "verge/base/error.hpp"
 #include "verge/package/model_package.hpp"
 #include "verge/processing/engine.hpp"
+#include "verge/processing/features.hpp"
 #include "verge/processing/image_decoder.hpp"
 #include "verge/processing/postprocessor.hpp"
 #include "verge/processing/preprocessor.hpp"
@@ -94,7 +95,9 @@ class Worker {
   Result<const Prediction*> predict_encoded(std::span<const std::byte> content);
   /// A picture in memory, for example a frame of a video.
   Result<const Prediction*> predict_image(const ImageView& image);
-  /// Raw values, as Preprocessor::run_values() takes them. VRG-MDL-004 when the model takes pictures.
+  /// A sample that is no picture, as Features::prepare() or Preprocessor::run_values() take it. Errors: theirs;
+  /// failed_precondition (VRG-MDL-004) when the model takes pictures; invalid_argument (VRG-MDL-010) for several windows
+  /// where one is wanted.
   Result<const Prediction*> predict_values(std::span<const std::byte> raw);
   /// The input tensors as raw bytes, one for each input, past the preprocessing. Errors: invalid_argument
   /// (VRG-MDL-005).

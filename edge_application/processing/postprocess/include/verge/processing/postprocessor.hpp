@@ -42,7 +42,12 @@ class Postprocessor {
   /// values) in `prediction` point into this object, which must outlive them; raw tensors point into `outputs`.
   /// Allocates nothing once `prediction` and the scratch memory have grown. Whatever the values (NaN, infinities), it
   /// neither fails nor loops. Errors: invalid_argument (VRG-PST-010 a tensor is not as the model said).
+  /// A prediction of kind anomaly is made by run_window().
   Result<void> run(std::span<const TensorView> outputs, const Placement& placement, Prediction& prediction);
+  /// For kind anomaly: takes window number `window` of a sample (0 begins a new one) with what the model got and gave.
+  /// After the last one the prediction is whole. Errors: as run().
+  Result<void> run_window(const TensorView& input, std::span<const TensorView> outputs, std::size_t window,
+                          Prediction& prediction);
 
  private:
   struct State;
