@@ -1,4 +1,9 @@
-// Any request to the inference API. The first three bytes choose path, header and length; the rest is the body.
+// Any request to the inference API, shared memory and repository included. The first three bytes choose path, header
+// and length; the rest is the body.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <array>
 #include <cctype>
 
@@ -68,7 +73,17 @@ struct Api {
   inference_api::Router router{service, metrics};
   std::vector<std::string> names{"variable", "picture"};
 
+  /// A region of shared memory for requests that name "r".
+  void add_region() {
+    const std::string key = "/verge-fuzz-" + std::to_string(::getpid());
+    const int file = ::shm_open(key.c_str(), O_RDWR | O_CREAT, 0600);
+    if (file < 0 || ::ftruncate(file, 4096) != 0 || !memory.add({"r", key, 16, 2048})) __builtin_trap();
+    ::close(file);
+    ::shm_unlink(key.c_str());
+  }
+
   Api() {
+    add_region();
     const auto folder = fuzz::folder() / "packages";
     write_packages(folder);
     for (const auto type : kTypes) names.push_back(lower(type));
@@ -102,14 +117,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string body(reinterpret_cast<const char*>(data + 3), size_bytes - 3);
   std::string path;
   if ((choice & 1U) != 0) {  // The path is the body's first line.
-    path = "/v2/models/" + body.substr(0, std::min(body.find('\n'), body.size()));
+    path = "/v2/" + body.substr(0, std::min(body.find('\n'), body.size()));
   } else {
     path = "/v2/models/" + api.names[data[0] % api.names.size()] + ((choice & 2U) != 0 ? "/predict" : "/infer");
   }
   const std::string length = std::to_string(data[2] * ((choice & 16U) != 0 ? 8U : 1U));
   constexpr std::array<std::string_view, 4> kAccepts{"", "image/png", "image/png;view=mask", "image/png;view=overlay"};
   http::Request request;
-  request.method = "POST";
+  request.method = (choice & 33U) == 33U ? "GET" : "POST";
   request.path = path;
   request.body = std::as_bytes(std::span(body));
   request.header = [&](std::string_view name) -> std::string_view {
@@ -117,8 +132,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (name == "Accept") return kAccepts[choice >> 6U];
     return {};
   };
-  const auto response = api.router.handle(request);
-  constexpr std::array<int, 7> kStatuses{200, 400, 404, 405, 406, 413, 415};
+  auto response = api.router.handle(request);
+  for (const auto bytes : response.attached) {  // Read as the server would.
+    response.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  }
+  constexpr std::array<int, 8> kStatuses{200, 400, 404, 405, 406, 409, 413, 415};
   if (std::find(kStatuses.begin(), kStatuses.end(), response.status) == kStatuses.end()) __builtin_trap();
   if (response.content_type == "application/json" && !response.body.empty() && !nlohmann::json::accept(response.body)) {
     __builtin_trap();

@@ -92,7 +92,7 @@ def test_raw_requests(three):
     ({"data": [True] * 150528}, "got 0"),
     ({"shape": "x"}, "expected 'shape'"),
     ({"shape": [1, 3, 224, 9999999999999]}, "expected 'shape'"),
-    ({"parameters": {"binary_data_size": 12}}, "expected 'binary_data_size' 602112"),
+    ({"parameters": {"binary_data_size": 12}}, "expected the 12 bytes of its 'binary_data_size' behind the JSON, got 0"),
 ])
 def test_wrong_tensors_say_expected_and_got(three, change, text):
     tensor = {"name": "image", "datatype": "FP32", "shape": [1, 3, 224, 224], "data": [0.5] * 150528, **change}

@@ -1,19 +1,19 @@
 #include "verge/agent/agent.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include <fmt/format.h>
 
+#include "api_server.hpp"
+#include "configured_models.hpp"
 #include "hub_link.hpp"
 #include "serving.hpp"
-#include "verge/inference_api/router.hpp"
 
 namespace verge::agent {
 namespace {
 
 constexpr auto kPatience = std::chrono::seconds(10);
-/// More than may wait for one model, so that an overloaded one leaves handlers for health, metrics and its neighbours.
-constexpr unsigned kHandlerThreads = 40;
 
 LogLevel log_level(wire::LogLevel level) {
   switch (level) {
@@ -25,6 +25,19 @@ LogLevel log_level(wire::LogLevel level) {
   return LogLevel::info;
 }
 
+/// Whether nothing changed that the open server was made with.
+bool same_server(const wire::Api& a, const wire::Api& b) {
+  const auto grpc = [](const wire::Api& api) {
+    return api.grpc ? fmt::format("{} {}", api.grpc->port, api.grpc->unix_socket.value_or("")) : "";
+  };
+  const auto tls = [](const wire::Api& api) {
+    return api.tls ? fmt::format("{} {} {}", api.tls->certificate, api.tls->key, api.tls->client_authority.value_or(""))
+                   : "";
+  };
+  return a.address == b.address && a.port == b.port && a.unix_socket == b.unix_socket && a.tokens == b.tokens &&
+         a.max_request_bytes == b.max_request_bytes && grpc(a) == grpc(b) && tls(a) == tls(b);
+}
+
 }  // namespace
 
 struct Agent::State {
@@ -33,35 +46,44 @@ struct Agent::State {
   telemetry::DeviceInfo device = telemetry::read_device_info();
   telemetry::Metrics metrics;
   Serving serving;
-  inference_api::Router router;
+  ConfiguredModels models{serving};
+  std::unique_ptr<inference_api::SharedMemory> memory;
+  std::unique_ptr<inference_api::Service> service;
   wire::EdgeConfig configuration;
   std::unique_ptr<DeviceRuntime> runtime;
   std::unique_ptr<HubLink> hub;
-  std::unique_ptr<http::Server> server;
+  std::unique_ptr<ApiServer> api;
 
   State(Log& l, std::string v)
-      : log(l),
-        version(std::move(v)),
-        metrics(device, version),
-        serving(log, metrics, device),
-        router(serving.repository(), metrics, version) {}
+      : log(l), version(std::move(v)), metrics(device, version), serving(log, metrics, device) {}
 
-  http::Response handle(const http::Request& request) {
-    if (request.path != "/status" || (request.method != "GET" && request.method != "HEAD")) {
-      return router.handle(request);
-    }
-    if (hub != nullptr) return {200, "application/json", {}, hub->status_json()};
-    return {404, "application/json", {}, R"({"error":"this agent has no hub; add 'hub' to its configuration"})"};
+  std::optional<http::Response> own_path(const http::Request& request) {
+    if (request.path != "/status" || (request.method != "GET" && request.method != "HEAD")) return std::nullopt;
+    if (hub != nullptr) return http::Response{200, "application/json", {}, hub->status_json()};
+    return http::Response{
+        404, "application/json", {}, R"({"error":"this agent has no hub; add 'hub' to its configuration"})"};
+  }
+
+  Result<void> start_api() {
+    const auto options = configuration.api.value_or(wire::Api{});
+    memory = std::make_unique<inference_api::SharedMemory>(static_cast<std::uint64_t>(options.max_request_bytes));
+    service = std::make_unique<inference_api::Service>(serving.repository(), *memory, &models, version);
+    VERGE_ASSIGN(api, ApiServer::start(options, *service, metrics, log,
+                                       [this](const http::Request& request) { return own_path(request); }));
+    return {};
   }
 
   /// Takes over what the configuration says of all models.
   void configure(const wire::EdgeConfig& next) {
     configuration = next;
     ServingOptions options;
-    options.threads = static_cast<unsigned>(next.threads);
+    options.threads = next.threads > 0 ? static_cast<unsigned>(next.threads) : std::max(device.cores, 1U);
+    options.model_memory_bytes =
+        static_cast<std::uint64_t>(next.model_memory_bytes.value_or(static_cast<std::int64_t>(device.memory_bytes)));
     options.max_image_pixels = static_cast<std::uint64_t>(next.api.value_or(wire::Api{}).max_image_pixels);
     if (next.state_directory) options.state_directory = *next.state_directory;
     serving.set(std::move(options));
+    models.allow(next.api.value_or(wire::Api{}).model_control);
     const auto logging = next.logging.value_or(wire::Logging{});
     log.set(log_level(logging.level), logging.format == wire::LogFormat::json ? LogFormat::json : LogFormat::text);
   }
@@ -70,12 +92,7 @@ struct Agent::State {
   [[nodiscard]] std::vector<ModelOrder> orders() const {
     std::vector<ModelOrder> orders;
     for (const auto& entry : configuration.models) {
-      ModelOrder order;
-      order.package = entry.package;
-      order.name = entry.name.value_or("");
-      if (entry.engine) order.engine = wire::name(*entry.engine);
-      order.threads = static_cast<unsigned>(entry.threads.value_or(0));
-      orders.push_back(std::move(order));
+      orders.push_back({entry, ""});
     }
     return orders;
   }
@@ -103,16 +120,11 @@ Result<void> Agent::start(const wire::EdgeConfig& configuration) {
   State& s = *state_;
   s.configure(configuration);
   VERGE_TRY(s.serving.open());
-  const auto api = configuration.api.value_or(wire::Api{});
-  http::ServerOptions options;
-  options.address = api.address;
-  options.port = static_cast<std::uint16_t>(api.port);
-  options.max_body_bytes = static_cast<std::uint64_t>(api.max_request_bytes);
-  options.handler_threads = kHandlerThreads;
-  VERGE_ASSIGN(s.server, http::Server::start(options, [&s](const http::Request& r) { return s.handle(r); }));
-  VERGE_TRY(s.serving.replace("", s.orders(), configuration.pipelines, true));
+  VERGE_TRY(s.start_api());
+  VERGE_TRY(s.models.replace(s.orders(), configuration.pipelines, true));
   VERGE_TRY(s.start_hub());
-  s.log.info("ready", {{"url", fmt::format("http://{}:{}", api.address, s.server->port())},
+  s.log.info("ready", {{"url", s.api->url()},
+                       {"grpc", s.api->grpc_address()},
                        {"models", s.serving.models().size()},
                        {"pipelines", s.serving.pipelines()},
                        {"device", s.device.host_name},
@@ -125,15 +137,12 @@ Result<void> Agent::reload(const wire::EdgeConfig& configuration) {
   State& s = *state_;
   const wire::EdgeConfig before = s.configuration;
   s.configure(configuration);
-  if (auto replaced = s.serving.replace("", s.orders(), configuration.pipelines); !replaced) {
+  if (auto replaced = s.models.replace(s.orders(), configuration.pipelines, false); !replaced) {
     s.configure(before);
     return Error(ErrorCode::failed_precondition, "VRG-AGT-003",
                  fmt::format("{}; nothing was changed", replaced.error().message()));
   }
-  const auto old_api = before.api.value_or(wire::Api{});
-  const auto api = configuration.api.value_or(wire::Api{});
-  if (old_api.address != api.address || old_api.port != api.port ||
-      old_api.max_request_bytes != api.max_request_bytes) {
+  if (!same_server(before.api.value_or(wire::Api{}), configuration.api.value_or(wire::Api{}))) {
     s.log.warning("a change under 'api' takes effect at the next start");
   }
   s.log.info("reloaded", {{"models", s.serving.models().size()}, {"pipelines", s.serving.pipelines()}});
@@ -144,12 +153,12 @@ void Agent::stop() {
   State& s = *state_;
   if (s.hub != nullptr) s.hub->stop();
   s.serving.stop();
-  if (s.server != nullptr) s.server->stop(kPatience);
-  s.server.reset();
+  if (s.api != nullptr) s.api->stop(kPatience);
+  s.api.reset();
 }
 
 std::uint16_t Agent::port() const noexcept {
-  return state_->server->port();
+  return state_->api->port();
 }
 
 }  // namespace verge::agent

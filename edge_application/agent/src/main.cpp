@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "tokens.hpp"
 #include "trial.hpp"
 #include "verge/agent/agent.hpp"
 
@@ -53,6 +54,18 @@ int run(const std::string& path, bool check_only) {
   return 0;
 }
 
+/// The token goes to standard output, once; what is kept of it is a digest.
+int print_token(const std::string& name, const std::string& file) {
+  const auto made = verge::agent::make_token(name, file);
+  if (!made) {
+    std::fprintf(stderr, "verge-agent: %s\n", made.error().text().c_str());
+    return verge::exit_status(made.error().code());
+  }
+  if (file.empty()) std::fprintf(stderr, "Line for the file 'api: tokens': %s", made->line.c_str());
+  std::puts(made->token.c_str());
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -68,23 +81,29 @@ int main(int argc, char** argv) {
   auto* config_option = app.add_option("--config", config, "edge_config.yaml");
   app.add_flag("--check", check, "Check the configuration and stop");
   // How the agent runs itself to try out a candidate apart from traffic; nothing for people.
-  verge::agent::TrialOrder trial;
-  std::string trial_state;
+  std::string trial;
+  std::string digest;
+  std::string state;
+  verge::agent::ServingOptions trial_options;
   bool describe_engines = false;
-  auto* try_out = app.add_option("--try-out", trial.folder)->group("");
-  app.add_option("--digest", trial.digest)->group("")->needs(try_out);
-  app.add_option("--model", trial.model)->group("")->needs(try_out);
-  app.add_option("--engine", trial.engine)->group("")->needs(try_out);
-  app.add_option("--threads", trial.threads)->group("")->needs(try_out);
-  app.add_option("--state", trial_state)->group("")->needs(try_out);
+  auto* try_out = app.add_option("--try-out", trial)->group("");
+  app.add_option("--digest", digest)->group("")->needs(try_out);
+  app.add_option("--threads", trial_options.threads)->group("")->needs(try_out);
+  app.add_option("--state", state)->group("")->needs(try_out);
   app.add_flag("--describe-engines", describe_engines)->group("");
+  std::string token_name;
+  std::string token_file;
+  auto* token = app.add_subcommand("token", "Make a token for the API ('api: tokens') and print it");
+  token->add_option("NAME", token_name, "Whose it is; one name, one token")->required();
+  token->add_option("--file", token_file, "File to add it to; without, the line to add is printed");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  trial.state_directory = trial_state;
-  if (*try_out) return verge::agent::run_trial(trial);
+  trial_options.state_directory = state;
+  if (*try_out) return verge::agent::run_trial(trial, digest, trial_options);
+  if (*token) return print_token(token_name, token_file);
   if (describe_engines) return verge::agent::run_describe_engines();
   if (!*config_option) {
     std::fputs("verge-agent: --config is required; see 'verge-agent --help'\n", stderr);

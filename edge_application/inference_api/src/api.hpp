@@ -1,45 +1,41 @@
-// What the parts of the API share.
+// What the parts of the HTTP API share.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "verge/base/error.hpp"
 #include "verge/http/server.hpp"
-#include "verge/inference_api/model_repository.hpp"
-#include "verge/processing/tensor.hpp"
+#include "verge/inference_api/infer_call.hpp"
+#include "verge/inference_api/service.hpp"
 
 namespace verge::inference_api {
 
-/// Longest time that a request waits for its turn.
-inline constexpr std::chrono::milliseconds kPatience{30'000};
-
 /// {"error": "…"} with the status of the error's code.
 [[nodiscard]] http::Response refuse(const Error& error);
+[[nodiscard]] http::Response json_response(const nlohmann::ordered_json& body);
+[[nodiscard]] http::Response empty_response();
+[[nodiscard]] http::Response wrong_method(std::string_view path, std::string_view allowed);
+[[nodiscard]] Error unknown_path(std::string_view path);
 
-/// One output that the client wants.
-struct WantedOutput {
-  std::size_t index = 0;
-  bool binary = false;
-};
+/// Reads the request; its tensors stay where they are. Errors: invalid_argument (VRG-API-010 …), each with expected and
+/// got.
+Result<InferCall> read_infer_request(const http::Request& request, const processing::LoadedModel& model);
+/// JSON, with the wanted binary tensors behind it, which stay where they are: the answer keeps the turn.
+[[nodiscard]] http::Response write_infer_response(const InferCall& call, const ServedModel& model, InferAnswer answer);
 
-/// An infer request whose tensors have been written into the worker.
-struct InferCall {
-  std::optional<std::string> id;
-  std::vector<WantedOutput> outputs;
-};
+/// GET /v2/models/{m}, …/config, …/stats.
+http::Response model_metadata(const ServedModel& model);
+http::Response model_config(const ServedModel& model);
+http::Response model_statistics(const std::vector<std::shared_ptr<ServedModel>>& models);
 
-/// Reads the request's tensors straight into the worker's inputs. Errors: invalid_argument (VRG-API-010 …), each with
-/// expected, got and, for shapes, a corrected example.
-Result<InferCall> read_infer_request(const http::Request& request, processing::Worker& worker);
-
-/// The answer: JSON, with the wanted binary tensors behind it.
-[[nodiscard]] http::Response write_infer_response(const InferCall& call, const ServedModel& model,
-                                                  std::span<const processing::TensorView> outputs);
+/// /v2/repository/…: `rest` is what follows.
+http::Response repository_request(const http::Request& request, std::string_view rest, const Service& service);
+/// /v2/systemsharedmemory/… and /v2/cudasharedmemory/….
+http::Response shared_memory_request(const http::Request& request, std::string_view rest, SharedMemory& memory);
+http::Response device_memory_request(const http::Request& request, std::string_view rest);
 
 /// POST …/predict.
 http::Response predict(const http::Request& request, ServedModel& model);

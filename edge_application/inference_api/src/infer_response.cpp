@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -13,6 +14,13 @@ using processing::DataType;
 using processing::TensorView;
 
 void append_text(std::string_view text, std::string& out) {
+  const auto plain = [](unsigned char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; };
+  if (std::ranges::all_of(text, plain)) {  // Names of models and tensors nearly always are.
+    out += '"';
+    out += text;
+    out += '"';
+    return;
+  }
   out += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -60,10 +68,16 @@ void append_data(const TensorView& tensor, std::string& out) {
   }
 }
 
+void append_destination(const SharedMemoryPart& part, std::string& out) {
+  out += ",\"parameters\":{\"shared_memory_region\":";
+  append_text(part.region, out);
+  fmt::format_to(std::back_inserter(out), ",\"shared_memory_offset\":{},\"shared_memory_byte_size\":{}}}}}",
+                 part.offset_bytes, part.size_bytes);
+}
+
 }  // namespace
 
-http::Response write_infer_response(const InferCall& call, const ServedModel& model,
-                                    std::span<const TensorView> outputs) {
+http::Response write_infer_response(const InferCall& call, const ServedModel& model, InferAnswer answer) {
   http::Response response;
   std::string& out = response.body;
   out += "{\"model_name\":";
@@ -75,17 +89,18 @@ http::Response write_infer_response(const InferCall& call, const ServedModel& mo
     append_text(*call.id, out);
   }
   out += ",\"outputs\":[";
-  bool binary = false;
-  for (const auto& wanted : call.outputs) {
-    const TensorView& tensor = outputs[wanted.index];
+  for (const auto& output : answer.outputs) {
+    const TensorView& tensor = output.tensor;
     if (out.back() != '[') out += ',';
     out += "{\"name\":";
-    append_text(model.workers->model().outputs()[wanted.index].name, out);
+    append_text(output.spec->name, out);
     fmt::format_to(std::back_inserter(out), ",\"datatype\":\"{}\",\"shape\":{}", processing::name(tensor.datatype),
                    processing::describe(tensor.shape));
-    if (wanted.binary) {
+    if (output.destination) {
+      append_destination(*output.destination, out);
+    } else if (output.binary) {
       fmt::format_to(std::back_inserter(out), ",\"parameters\":{{\"binary_data_size\":{}}}}}", tensor.size_bytes);
-      binary = true;
+      response.attached.push_back(tensor.bytes());
     } else {
       out += ",\"data\":[";
       append_data(tensor, out);
@@ -93,13 +108,10 @@ http::Response write_infer_response(const InferCall& call, const ServedModel& mo
     }
   }
   out += "]}";
-  if (!binary) return response;
+  if (response.attached.empty()) return response;
+  response.keep = std::move(answer.turn);
   response.content_type = "application/octet-stream";
   response.headers.emplace_back("Inference-Header-Content-Length", std::to_string(out.size()));
-  for (const auto& wanted : call.outputs) {
-    const TensorView& tensor = outputs[wanted.index];
-    if (wanted.binary) out.append(reinterpret_cast<const char*>(tensor.data), tensor.size_bytes);
-  }
   return response;
 }
 

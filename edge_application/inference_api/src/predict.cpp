@@ -75,7 +75,7 @@ http::Response predict(const http::Request& request, ServedModel& model) {
                         "expected a picture (JPEG, PNG or BMP) as the body, got none; for example: curl --data-binary "
                         "@cat.jpg …/predict"));
   }
-  auto worker = model.workers->acquire(kPatience);
+  auto worker = model.workers->acquire(urgency(0, 0));
   if (!worker) return refuse(worker.error());
   const bool image = model.workers->model().takes_image();
   const auto prediction = image ? (*worker)->predict_encoded(request.body) : (*worker)->predict_values(request.body);

@@ -12,63 +12,22 @@ namespace {
 
 using nlohmann::ordered_json;
 
-http::Response json_response(const ordered_json& body) {
-  return {200, "application/json", {}, body.dump(-1, ' ', false, ordered_json::error_handler_t::replace)};
-}
-
-http::Response empty_response() {
-  return {200, "application/json", {}, ""};
-}
-
-ordered_json tensor_json(const processing::TensorSpec& spec) {
-  return {{"name", spec.name}, {"datatype", processing::name(spec.datatype)}, {"shape", spec.shape}};
-}
-
-http::Response model_metadata(const ServedModel& served) {
-  const auto& model = served.workers->model();
-  ordered_json body{
-      {"name", served.name},
-      {"versions", {served.version()}},
-      {"platform", model.choice().engine + "_" + std::string(wire::name(model.package().metadata.model.format))},
-      {"inputs", ordered_json::array()},
-      {"outputs", ordered_json::array()}};
-  for (const auto& spec : model.inputs()) body["inputs"].push_back(tensor_json(spec));
-  for (const auto& spec : model.outputs()) body["outputs"].push_back(tensor_json(spec));
-  ordered_json choice{{"engine", model.choice().engine}, {"engine_version", model.engine_version()}};
-  for (const auto& trial : model.choice().trials) {
-    ordered_json tried{{"engine", trial.engine}, {"correct", trial.correct}};
-    if (trial.correct) tried["median_ms"] = trial.median_ms;
-    if (!trial.reason.empty()) tried["reason"] = trial.reason;
-    choice["trials"].push_back(std::move(tried));
+http::Response infer(const http::Request& request, ServedModel& served, const SharedMemory& memory) {
+  const auto call = read_infer_request(request, served.workers->model());
+  if (!call) {
+    served.statistics.fail(0);
+    served.count("refused");
+    return refuse(call.error());
   }
-  body["parameters"] = {{"digest", model.package().digest}, {"choice", std::move(choice)}};
-  return json_response(body);
+  auto answer = run(*call, served, memory);
+  if (!answer) return refuse(answer.error());
+  return write_infer_response(*call, served, std::move(*answer));
 }
 
-http::Response infer(const http::Request& request, ServedModel& served) {
-  auto worker = served.workers->acquire(kPatience);
-  if (!worker) return refuse(worker.error());
-  auto call = read_infer_request(request, **worker);
-  if (!call) return refuse(call.error());
-  const auto outputs = (*worker)->infer();
-  if (!outputs) return refuse(outputs.error());
-  served.observe((*worker)->times());
-  return write_infer_response(*call, served, *outputs);
-}
-
-http::Response wrong_method(std::string_view path, std::string_view allowed) {
-  http::Response response =
-      refuse(Error(ErrorCode::invalid_argument, "VRG-API-004", fmt::format("'{}' takes {} only", path, allowed)));
-  response.status = 405;
-  response.headers.emplace_back("Allow", allowed);
+http::Response counted_predict(const http::Request& request, ServedModel& served) {
+  http::Response response = predict(request, served);
+  served.count(response.status < 400 ? "ok" : response.status < 500 ? "refused" : "failed");
   return response;
-}
-
-Error unknown_path(std::string_view path) {
-  return Error(ErrorCode::not_found, "VRG-API-005",
-               fmt::format("there is nothing at '{}'; the API is /v2, /v2/health/live, /v2/health/ready, "
-                           "/v2/models/MODEL[/versions/VERSION][/ready], …/infer, …/predict, /metrics",
-                           path));
 }
 
 /// "/v2/models/{m}[/versions/{v}][/action]", decoded.
@@ -100,22 +59,51 @@ std::optional<ModelPath> model_path(std::string_view rest) {
   return path;
 }
 
-http::Response model_request(const http::Request& request, const ModelRepository& models, const ModelPath& path) {
+http::Response model_request(const http::Request& request, const Service& service, const ModelPath& path) {
+  constexpr std::array<std::string_view, 6> kActions{"", "ready", "config", "stats", "infer", "predict"};
+  if (std::ranges::find(kActions, path.action) == kActions.end()) return refuse(unknown_path(request.path));
   const bool posts = path.action == "infer" || path.action == "predict";
-  if (!posts && !path.action.empty() && path.action != "ready") return refuse(unknown_path(request.path));
   const bool reads = request.method == "GET" || request.method == "HEAD";
   if (posts ? request.method != "POST" : !reads) return wrong_method(request.path, posts ? "POST" : "GET");
-  const auto found = models.find(path.model, path.version);
+  const auto found = service.models().find(path.model, path.version);
   if (!found) return refuse(found.error());
   ServedModel& served = **found;
   if (path.action.empty()) return model_metadata(served);
   if (path.action == "ready") return empty_response();
-  http::Response response = path.action == "infer" ? infer(request, served) : predict(request, served);
-  served.count(response.status < 400 ? "ok" : response.status < 500 ? "refused" : "failed");
-  return response;
+  if (path.action == "config") return model_config(served);
+  if (path.action == "stats") return model_statistics({*found});
+  return path.action == "infer" ? infer(request, served, service.memory()) : counted_predict(request, served);
+}
+
+http::Response server_metadata(const Service& service) {
+  return json_response({{"name", "verge-agent"}, {"version", service.version()}, {"extensions", Service::kExtensions}});
 }
 
 }  // namespace
+
+http::Response json_response(const ordered_json& body) {
+  return {200, "application/json", {}, body.dump(-1, ' ', false, ordered_json::error_handler_t::replace)};
+}
+
+http::Response empty_response() {
+  return {200, "application/json", {}, ""};
+}
+
+http::Response wrong_method(std::string_view path, std::string_view allowed) {
+  http::Response response =
+      refuse(Error(ErrorCode::invalid_argument, "VRG-API-004", fmt::format("'{}' takes {} only", path, allowed)));
+  response.status = 405;
+  response.headers.emplace_back("Allow", allowed);
+  return response;
+}
+
+Error unknown_path(std::string_view path) {
+  return Error(ErrorCode::not_found, "VRG-API-005",
+               fmt::format("there is nothing at '{}'; the API is /v2, /v2/health/live, /v2/health/ready, "
+                           "/v2/models/MODEL[/versions/VERSION][/ready], …/config, …/stats, …/infer, …/predict, "
+                           "/v2/repository/…, /v2/systemsharedmemory/…, /metrics",
+                           path));
+}
 
 http::Response refuse(const Error& error) {
   const ordered_json body{{"error", error.text()}};
@@ -131,20 +119,31 @@ http::Response refuse(const Error& error) {
 
 http::Response Router::handle(const http::Request& request) const {
   constexpr std::string_view kModels = "/v2/models/";
+  constexpr std::string_view kRepository = "/v2/repository/";
+  constexpr std::string_view kSystemMemory = "/v2/systemsharedmemory/";
+  constexpr std::string_view kDeviceMemory = "/v2/cudasharedmemory/";
+  const auto behind = [&](std::string_view prefix) { return request.path.substr(prefix.size()); };
+  const bool reads = request.method == "GET" || request.method == "HEAD";
+  if (request.path == "/v2/models/stats" && reads) return model_statistics(*service_.served("", ""));
   if (request.path.starts_with(kModels)) {
-    const auto path = model_path(request.path.substr(kModels.size()));
-    return path ? model_request(request, models_, *path) : refuse(unknown_path(request.path));
+    const auto path = model_path(behind(kModels));
+    return path ? model_request(request, service_, *path) : refuse(unknown_path(request.path));
   }
+  if (request.path.starts_with(kRepository)) return repository_request(request, behind(kRepository), service_);
+  if (request.path.starts_with(kSystemMemory)) {
+    return shared_memory_request(request, behind(kSystemMemory), service_.memory());
+  }
+  if (request.path.starts_with(kDeviceMemory)) return device_memory_request(request, behind(kDeviceMemory));
   constexpr std::array<std::string_view, 4> kFixed{"/v2", "/v2/health/live", "/v2/health/ready", "/metrics"};
-  if (std::find(kFixed.begin(), kFixed.end(), request.path) == kFixed.end()) return refuse(unknown_path(request.path));
-  if (request.method != "GET" && request.method != "HEAD") return wrong_method(request.path, "GET");
+  if (std::ranges::find(kFixed, request.path) == kFixed.end()) return refuse(unknown_path(request.path));
+  if (!reads) return wrong_method(request.path, "GET");
   if (request.path == "/metrics") return {200, "text/plain; version=0.0.4; charset=utf-8", {}, metrics_.text()};
   if (request.path == "/v2/health/live") return empty_response();
   if (request.path == "/v2/health/ready") {
-    if (models_.ready()) return empty_response();
+    if (service_.models().ready()) return empty_response();
     return refuse(Error(ErrorCode::unavailable, "VRG-API-003", "the models are still being loaded"));
   }
-  return json_response({{"name", "verge-agent"}, {"version", version_}, {"extensions", {"binary_tensor_data"}}});
+  return server_metadata(service_);
 }
 
 }  // namespace verge::inference_api

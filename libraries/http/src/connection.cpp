@@ -1,29 +1,36 @@
 #include "connection.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
+#include <boost/beast/core/string.hpp>
 
 #include "tls.hpp"
 
 namespace verge::http {
 namespace beast = boost::beast;
-namespace asio = boost::asio;
 
 namespace {
 
 constexpr std::uint32_t kHeaderLimitBytes = 64U << 10U;
+constexpr std::size_t kReadBytes = std::size_t{16} << 10U;
+/// Memory is taken as a body comes: what its length promises is the client's word.
+constexpr std::size_t kFirstBodyBytes = std::size_t{1} << 20U;
 constexpr std::chrono::seconds kHandshakeTimeout{20};
-constexpr std::chrono::seconds kGoodbyeTimeout{2};
+constexpr int kLinger_ms = 1;
 
 std::string_view view(beast::string_view text) {
   return {text.data(), text.size()};
 }
+
+}  // namespace
 
 std::string error_body(std::string_view message) {
   std::string body = "{\"error\":\"";
@@ -34,145 +41,241 @@ std::string error_body(std::string_view message) {
   return body + "\"}";
 }
 
-}  // namespace
+void Connection::arm(std::uint32_t events, int operation) noexcept {
+  generation_ = (generation_ + 1) & ((std::uint64_t{1} << kGenerationBits) - 1);
+  epoll_event event{};
+  event.events = events | EPOLLONESHOT;
+  event.data.u64 = (id_ << kGenerationBits) | generation_;
+  armed_.store(event.data.u64);
+  ::epoll_ctl(shared_.epoll.number(), operation, number(), &event);
+}
 
-Connection::Connection(asio::ip::tcp::socket socket, Shared& shared)
-    : stream_(std::move(socket), shared.tls.get()), shared_(shared) {
-  shared_.connections.insert(this);
-  boost::system::error_code ignored;
-  stream_.tcp().socket().set_option(asio::ip::tcp::no_delay(true), ignored);
-  const auto remote = stream_.tcp().socket().remote_endpoint(ignored);
-  if (!ignored) remote_address_ = remote.address().to_string();
+Connection::Connection(Channel channel, Shared& shared, std::uint64_t id, std::string remote_address, bool surplus)
+    : channel_(std::move(channel)),
+      shared_(shared),
+      id_(id),
+      remote_address_(std::move(remote_address)),
+      state_(channel_.secure() ? State::shaking_hands : State::reading_head) {
+  expire_after(std::min<std::chrono::milliseconds>(shared_.options.idle_timeout,
+                                                   channel_.secure() ? kHandshakeTimeout : std::chrono::hours(1)));
+  if (!surplus) return;
+  answer_error(503, "too many connections; try again later");
 }
 
 Connection::~Connection() {
-  shared_.connections.erase(this);
+  if (busy_) --shared_.in_flight;
 }
 
-void Connection::begin() {
-  if (!stream_.secure()) return read();
-  stream_.tcp().expires_after(std::min<std::chrono::seconds>(shared_.options.idle_timeout, kHandshakeTimeout));
-  stream_.tls().async_handshake(asio::ssl::stream_base::server, [self = shared_from_this()](beast::error_code error) {
-    if (error) return self->close();
-    self->client_certificate_ = client_certificate(self->stream_.tls().native_handle());
-    self->read();
-  });
+void Connection::shut() const noexcept {
+  ::shutdown(number(), SHUT_RDWR);
 }
 
-void Connection::read() {
-  if (shared_.stopping) return close();
-  file_parser_.reset();
-  parser_.emplace();
-  parser_->header_limit(kHeaderLimitBytes);
-  parser_->body_limit(boost::none);  // So that the refusal can name both sizes; set before the body is read.
-  stream_.tcp().expires_after(shared_.options.idle_timeout);
-  beast::http::async_read_header(
-      stream_, buffer_, *parser_,
-      [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_header(error); });
+void Connection::expire_after(std::chrono::milliseconds time) noexcept {
+  deadline_.store((Clock::now() + time).time_since_epoch().count(), std::memory_order_relaxed);
 }
 
-void Connection::on_header(beast::error_code error) {
-  if (error == beast::http::error::header_limit) return answer_error(431, "the header is too large");
-  if (error && error.category() == make_error_code(beast::http::error::bad_method).category() &&
-      error != beast::http::error::end_of_stream && error != beast::http::error::partial_message) {
-    return answer_error(400, "not HTTP: " + error.message());
+void Connection::never_expire() noexcept {
+  deadline_.store(Clock::duration::max().count(), std::memory_order_relaxed);
+}
+
+Connection::Fate Connection::resume(std::uint64_t event, Buffer& spare) {
+  if (!armed_.compare_exchange_strong(event, 0)) return Fate::lives;
+  if (in_.capacity() == 0) in_.swap(spare);
+  Next next = Next::go_on;
+  do {
+    next = step();
+  } while (next == Next::go_on || (next == Next::wait_read && comes_soon()));
+  if (next == Next::end) return Fate::ends;
+  if (next == Next::held) return Fate::lives;  // Armed under its lock, and another's by now.
+  give_memory_back(spare);
+  arm(next == Next::wait_read ? EPOLLIN : EPOLLOUT, EPOLL_CTL_MOD);
+  return Fate::lives;
+}
+
+/// Waits a moment for the next request of a client that asks one after the other: to be woken by it directly is faster
+/// than to let all threads know, of which another, colder one would come. A few threads may do so at a time.
+bool Connection::comes_soon() {
+  if (state_ != State::reading_head || !answered_ || !in_.empty()) return false;
+  answered_ = false;
+  const auto most = std::max(1U, shared_.options.threads / 4);
+  bool comes = false;
+  if (shared_.lingering.fetch_add(1) < most) {
+    pollfd event{number(), POLLIN, 0};
+    comes = ::poll(&event, 1, kLinger_ms) > 0;
   }
-  if (error) return close();
-  if (!place_body()) return;
-  if (beast::iequals(head()[beast::http::field::expect], "100-continue")) {
-    go_on_ = {beast::http::status::continue_, head().version()};
-    beast::http::async_write(stream_, go_on_, [self = shared_from_this()](beast::error_code failed, std::size_t) {
-      if (failed) return self->close();
-      self->read_body();
-    });
-    return;
-  }
-  read_body();
+  --shared_.lingering;
+  return comes;
 }
 
+/// Many connections are idle: none keeps memory to read into.
+void Connection::give_memory_back(Buffer& spare) {
+  if (!in_.empty()) return;
+  if (spare.capacity() == 0) {
+    in_.swap(spare);
+  } else {
+    in_ = Buffer();
+  }
+}
+
+Connection::Next Connection::step() {
+  switch (state_) {
+    case State::shaking_hands: return shake_hands();
+    case State::reading_head: return read_head();
+    case State::reading_body: return read_body();
+    case State::held: return resume_held();
+    case State::sending: return send();
+    case State::leaving: return drain();
+  }
+  return Next::end;
+}
+
+Connection::Next Connection::wait(Io io) const noexcept {
+  return io == Io::wait_read ? Next::wait_read : io == Io::wait_write ? Next::wait_write : Next::end;
+}
+
+Connection::Next Connection::shake_hands() {
+  if (const auto io = channel_.shake_hands(); io != Io::done) return wait(io);
+  client_certificate_ = client_certificate(channel_.tls());
+  state_ = State::reading_head;
+  expire_after(shared_.options.idle_timeout);
+  return Next::go_on;
+}
+
+Connection::Next Connection::read_head() {
+  if (!parser_) {
+    parser_.emplace();
+    parser_->header_limit(kHeaderLimitBytes);
+    parser_->body_limit(boost::none);  // So that the refusal can name both sizes.
+  }
+  for (;;) {
+    beast::error_code error = beast::http::error::need_more;
+    if (!in_.empty()) {
+      const auto bytes = in_.bytes();
+      in_.consume(parser_->put(boost::asio::const_buffer(bytes.data(), bytes.size()), error));
+    }
+    if (parser_->is_header_done()) return on_head();
+    if (error == beast::http::error::header_limit) return answer_error(431, "the header is too large");
+    if (error && error != beast::http::error::need_more) return answer_error(400, "not HTTP: " + error.message());
+    if (shared_.stopping) return Next::end;
+    const auto moved = channel_.read(in_.space(kReadBytes));
+    if (moved.io != Io::done) return wait(moved.io);
+    if (in_.empty()) expire_after(shared_.options.idle_timeout);  // From its first byte on, for the whole header.
+    in_.add(moved.bytes);
+  }
+}
+
+Connection::Next Connection::on_head() {
+  if (!place_body()) return Next::go_on;
+  if (beast::iequals(parser_->get()[beast::http::field::expect], "100-continue") && length_ != got_) {
+    constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
+    const std::array<Channel::Piece, 1> piece{std::as_bytes(std::span(kGoOn))};
+    if (const auto moved = channel_.write(piece); moved.io != Io::done || moved.bytes != kGoOn.size()) return Next::end;
+  }
+  state_ = State::reading_body;
+  expire_after(shared_.options.idle_timeout);
+  return Next::go_on;
+}
+
+/// Whether the body may come; false when the request has been refused.
 bool Connection::place_body() {
+  const auto declared = parser_->content_length();
+  const bool empty = !parser_->chunked() && declared.value_or(0) == 0;
+  length_ = parser_->chunked() ? std::numeric_limits<std::uint64_t>::max() : declared.value_or(0);
+  got_ = 0;
   std::filesystem::path folder;
-  const bool empty = parser_->is_done() || (parser_->content_length() && *parser_->content_length() == 0);
-  if (shared_.options.body_folder && !empty) folder = shared_.options.body_folder(make_request(parser_->get()));
+  if (shared_.options.body_folder && !empty) folder = shared_.options.body_folder(make_request());
   const auto limit = folder.empty() ? shared_.options.max_body_bytes : shared_.options.max_file_bytes;
-  if (parser_->content_length() && *parser_->content_length() > limit) {
+  if (declared && *declared > limit) {
     answer_error(413, "the request is too large: expected at most " + std::to_string(limit) + " bytes, got " +
-                          std::to_string(*parser_->content_length()));
+                          std::to_string(*declared));
     return false;
   }
   parser_->body_limit(limit);
-  if (folder.empty()) return true;
-  if (!body_file_.create(folder)) {
+  body_in_file_ = !folder.empty();
+  if (body_in_file_ && !body_file_.create(folder)) {
     answer_error(507, std::string("the body cannot be stored: ") + std::strerror(errno) + "; free some space");
     return false;
   }
-  file_parser_.emplace(std::move(*parser_));
+  if (!body_in_file_ && !empty) body_ = shared_.bodies.take();
   return true;
 }
 
-const beast::http::request_header<>& Connection::head() const {
-  return file_parser_ ? file_parser_->get().base() : parser_->get().base();
+Connection::Next Connection::read_body() {
+  return parser_->chunked() ? read_chunks() : read_length();
 }
 
-void Connection::read_body() {
-  if (file_parser_) return read_piece();
-  beast::http::async_read(stream_, buffer_, *parser_,
-                          [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_body(error); });
+/// Where the next bytes of the body go: to the end of what is in memory, or into a piece that is then stored.
+std::span<std::byte> Connection::body_space() {
+  if (body_in_file_) return body_file_.piece;
+  const auto left = length_ - got_;
+  const auto wanted = std::max<std::size_t>(kFirstBodyBytes, body_.size());
+  const auto space = body_.space(static_cast<std::size_t>(std::min<std::uint64_t>(left, wanted)));
+  return space.first(static_cast<std::size_t>(std::min<std::uint64_t>(left, space.size())));
 }
 
-void Connection::read_piece() {
-  file_parser_->get().body().data = body_file_.piece.data();
-  file_parser_->get().body().size = body_file_.piece.size();
-  stream_.tcp().expires_after(shared_.options.idle_timeout);
-  beast::http::async_read(stream_, buffer_, *file_parser_,
-                          [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_piece(error); });
-}
-
-void Connection::on_piece(beast::error_code error) {
-  if (error == beast::http::error::need_buffer) error = {};
-  if (error) {
-    body_file_.reset();
-    return on_body(error);
+Connection::Next Connection::read_length() {
+  while (got_ < length_) {
+    auto space = body_space();
+    space = space.first(static_cast<std::size_t>(std::min<std::uint64_t>(length_ - got_, space.size())));
+    std::size_t count = std::min(in_.size(), space.size());
+    if (count > 0) {
+      std::memcpy(space.data(), in_.bytes().data(), count);
+      in_.consume(count);
+    } else {
+      const auto moved = channel_.read(space);
+      if (moved.io != Io::done) return wait(moved.io);
+      count = moved.bytes;
+      expire_after(shared_.options.idle_timeout);
+    }
+    got_ += count;
+    if (!body_in_file_) {
+      body_.add(count);
+    } else if (!body_file_.write(space.first(count))) {
+      return store_failed();
+    }
   }
-  // The disk may be slow: the socket thread does not wait for it.
-  asio::post(shared_.pool, [self = shared_from_this()]() mutable {
-    Connection& connection = *self;
-    const auto size = connection.body_file_.piece.size() - connection.file_parser_->get().body().size;
-    const bool written = connection.body_file_.write(std::span(connection.body_file_.piece).first(size));
-    const int failure = errno;
-    asio::post(connection.shared_.io, [self = std::move(self), written, failure] {
-      if (!written) {
-        self->body_file_.reset();
-        return self->answer_error(
-            507, std::string("the body cannot be stored: ") + std::strerror(failure) + "; free some space");
+  return run();
+}
+
+Connection::Next Connection::store_failed() {
+  const std::string reason = std::strerror(errno);
+  body_file_.reset();
+  return answer_error(507, "the body cannot be stored: " + reason + "; free some space");
+}
+
+Connection::Next Connection::read_chunks() {
+  while (!parser_->is_done()) {
+    beast::error_code error = beast::http::error::need_more;
+    if (!in_.empty()) {
+      const auto space = body_in_file_ ? std::span<std::byte>(body_file_.piece) : body_.space(kReadBytes);
+      parser_->get().body().data = space.data();
+      parser_->get().body().size = space.size();
+      const auto bytes = in_.bytes();
+      in_.consume(parser_->put(boost::asio::const_buffer(bytes.data(), bytes.size()), error));
+      const auto count = space.size() - parser_->get().body().size;
+      if (!body_in_file_) {
+        body_.add(count);
+      } else if (!body_file_.write(space.first(count))) {
+        return store_failed();
       }
-      if (!self->file_parser_->is_done()) return self->read_piece();
-      self->body_file_.close();
-      self->run();
-    });
-  });
-}
-
-void Connection::on_body(beast::error_code error) {
-  if (error == beast::http::error::body_limit) {
-    const auto limit = file_parser_ ? shared_.options.max_file_bytes : shared_.options.max_body_bytes;
-    return answer_error(413, "the request is too large: expected at most " + std::to_string(limit) + " bytes");
+    }
+    if (error == beast::http::error::body_limit) {
+      const auto limit = body_in_file_ ? shared_.options.max_file_bytes : shared_.options.max_body_bytes;
+      return answer_error(413, "the request is too large: expected at most " + std::to_string(limit) + " bytes");
+    }
+    if (error == beast::http::error::need_buffer || !error) continue;
+    if (error != beast::http::error::need_more) return answer_error(400, "not HTTP: " + error.message());
+    if (in_.size() > kHeaderLimitBytes) return answer_error(400, "not HTTP: a chunk's header is too long");
+    const auto moved = channel_.read(in_.space(kReadBytes));
+    if (moved.io != Io::done) return wait(moved.io);
+    in_.add(moved.bytes);
+    expire_after(shared_.options.idle_timeout);
   }
-  if (error) return close();
-  run();
+  return run();
 }
 
-void Connection::run() {
-  stream_.tcp().expires_never();
-  busy_ = true;
-  ++shared_.in_flight;
-  asio::post(shared_.pool, [self = shared_from_this()]() mutable {
-    Connection& connection = *self;
-    connection.handle(std::move(self));
-  });
-}
-
-Request Connection::make_request(const beast::http::request_header<>& head) const {
+Request Connection::make_request() const {
+  const auto& head = parser_->get().base();
   const std::string_view target = view(head.target());
   const auto question = target.find('?');
   Request request;
@@ -185,12 +288,16 @@ Request Connection::make_request(const beast::http::request_header<>& head) cons
   return request;
 }
 
-void Connection::handle(std::shared_ptr<Connection> self) {
-  Request request = make_request(head());
-  if (file_parser_) {
+Connection::Next Connection::run() {
+  never_expire();
+  busy_ = true;
+  ++shared_.in_flight;
+  Request request = make_request();
+  if (body_in_file_) {
+    body_file_.close();
     request.body_file = body_file_.path();
   } else {
-    request.body = parser_->get().body();
+    request.body = body_.bytes();
   }
   Response response;
   try {
@@ -201,122 +308,64 @@ void Connection::handle(std::shared_ptr<Connection> self) {
     response.body = error_body(std::string("internal error: ") + failure.what());
   }
   body_file_.reset();
-  const bool keep_alive = (file_parser_ ? file_parser_->get().keep_alive() : parser_->get().keep_alive());
-  // The pool's reference goes along: the last one must not end here, on a thread that may not touch `connections`.
-  asio::post(shared_.io, [self = std::move(self), response = std::move(response), keep_alive]() mutable {
-    if (response.later) return self->hold(response.later, keep_alive);
-    self->answer(std::move(response), keep_alive);
-  });
+  shared_.bodies.give_back(std::move(body_));
+  body_ = {};
+  const bool keep_alive = parser_->get().keep_alive();
+  if (!response.later) return answer(std::move(response), keep_alive);
+  keep_alive_ = keep_alive;
+  return hold(response.later);
 }
 
-void Connection::hold(const std::function<void(std::function<void(Response)>)>& later, bool keep_alive) {
-  finish_request();
-  if (shared_.stopping) return close();
-  shared_.held.insert(shared_from_this());
-  watch_held();
-  later([gate = shared_.gate, weak = weak_from_this(), keep_alive](Response response) {
-    const std::lock_guard lock(gate->mutex);
-    if (gate->shared == nullptr) return;
-    asio::post(gate->shared->io, [weak, response = std::move(response), keep_alive]() mutable {
-      const auto self = weak.lock();
-      if (!self || self->shared_.held.erase(self) == 0) return;
-      boost::system::error_code ignored;
-      self->stream_.tcp().socket().cancel(ignored);  // The watch for its end.
-      self->busy_ = true;
-      ++self->shared_.in_flight;
-      self->answer(std::move(response), keep_alive);
-    });
-  });
-}
-
-/// A client that goes while its answer is held is let go at once.
-void Connection::watch_held() {
-  auto& socket = stream_.tcp().socket();
-  socket.async_wait(asio::ip::tcp::socket::wait_read, [weak = weak_from_this()](beast::error_code error) {
-    const auto self = weak.lock();
-    if (error || !self || !self->shared_.held.contains(self)) return;
-    char byte = 0;
-    const auto got = ::recv(self->stream_.tcp().socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (got > 0) return;  // It sends more: the next request, which waits; or TLS's goodbye, which writing will find.
-    if (got < 0 && errno == EAGAIN) return self->watch_held();
-    self->close();
-    self->shared_.held.erase(self);
-  });
-}
-
-void Connection::answer(Response response, bool keep_alive) {
-  keep_alive = keep_alive && !shared_.stopping;
-  const bool for_head = (parser_ || file_parser_) && head().method() == beast::http::verb::head;
-  if (!response.file.empty() && !for_head &&
-      !piece_.open(response.file, response.offset_bytes, response.length_bytes)) {
-    response = {500, "application/json", {}, error_body("the file to be answered cannot be read; try again"), {}, 0, 0,
-                {}};
-  }
-  response_ = {};
-  response_.version(11);
-  response_.result(static_cast<unsigned>(response.status));
-  response_.set(beast::http::field::content_type, response.content_type);
-  for (const auto& [name, value] : response.headers) response_.set(name, value);
-  const bool own_length = for_head && response_.count(beast::http::field::content_length) != 0;
-  response_.keep_alive(keep_alive);
-  if (!response.file.empty()) {
-    response_.content_length(response.length_bytes);
-  } else if (!own_length) {
-    response_.body() = std::move(response.body);
-    response_.prepare_payload();
-  }
-  if (for_head) response_.body().clear();
-  stream_.tcp().expires_after(shared_.options.idle_timeout);
-  const bool with_file = !response.file.empty() && !for_head;
-  beast::http::async_write(stream_, response_,
-                           [self = shared_from_this(), keep_alive, with_file](beast::error_code error, std::size_t) {
-                             if (!error && with_file) return self->send_file(keep_alive);
-                             self->sent(error, keep_alive);
-                           });
-}
-
-void Connection::send_file(bool keep_alive) {
-  if (piece_.done()) return sent({}, keep_alive);
-  const auto bytes = piece_.next();
-  if (bytes.empty()) return sent(asio::error::eof, false);  // Too late for another status: cut, so that it shows.
-  stream_.tcp().expires_after(shared_.options.idle_timeout);
-  asio::async_write(stream_, asio::buffer(bytes.data(), bytes.size()),
-                    [self = shared_from_this(), keep_alive](beast::error_code error, std::size_t) {
-                      if (error) return self->sent(error, keep_alive);
-                      self->send_file(keep_alive);
-                    });
-}
-
-void Connection::sent(beast::error_code error, bool keep_alive) {
-  piece_.reset();
-  finish_request();
-  if (!error && keep_alive) return read();
-  if (error || !stream_.secure()) return close();
-  stream_.tcp().expires_after(kGoodbyeTimeout);
-  stream_.tls().async_shutdown([self = shared_from_this()](beast::error_code) { self->close(); });
-}
-
-void Connection::finish_request() {
-  if (busy_) --shared_.in_flight;
+Connection::Next Connection::hold(const std::function<void(std::function<void(Response)>)>& later) {
   busy_ = false;
+  --shared_.in_flight;
+  if (shared_.stopping) return Next::end;
+  state_ = State::held;
+  {
+    const std::lock_guard lock(held_mutex_);
+    held_ = true;
+    late_answer_.reset();
+  }
+  // The answer may come before this returns; whoever gives it must not wait for us.
+  later([gate = shared_.gate, weak = weak_from_this()](Response response) {
+    const std::lock_guard lock(gate->mutex);
+    if (!gate->open) return;
+    if (const auto self = weak.lock()) self->take_answer(std::move(response));
+  });
+  return resume_held();
 }
 
-void Connection::answer_error(int status, std::string_view message) {
-  Response response;
-  response.status = status;
-  response.body = error_body(message);
-  answer(std::move(response), false);
+/// On whatever thread the answer comes from: the next that is free sends it.
+void Connection::take_answer(Response response) {
+  const std::lock_guard lock(held_mutex_);
+  if (!held_ || late_answer_) return;
+  late_answer_ = std::move(response);
+  // Whoever has its event already looks for the answer once it has the lock.
+  if (auto armed = armed_.load(); armed != 0 && armed_.compare_exchange_strong(armed, 0)) arm(EPOLLOUT, EPOLL_CTL_MOD);
 }
 
-void Connection::refuse() {
-  if (stream_.secure()) return close();
-  answer_error(503, "too many connections; try again later");
-}
-
-void Connection::close() {
-  boost::system::error_code ignored;
-  stream_.tcp().socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
-  stream_.tcp().close();
+/// Sends the answer that has come; ends when the client has gone; else watches for both.
+Connection::Next Connection::resume_held() {
+  std::unique_lock lock(held_mutex_);
+  if (late_answer_) {
+    held_ = false;
+    Response response = std::move(*late_answer_);
+    late_answer_.reset();
+    lock.unlock();
+    busy_ = true;
+    ++shared_.in_flight;
+    return answer(std::move(response), keep_alive_);
+  }
+  char byte = 0;
+  const auto got = ::recv(number(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+    held_ = false;
+    return Next::end;
+  }
+  // When it has sent more, that is the next request, which waits; or TLS's goodbye, which writing will find.
+  if (in_.empty()) in_ = Buffer();
+  arm(got > 0 ? 0U : EPOLLRDHUP, EPOLL_CTL_MOD);
+  return Next::held;
 }
 
 }  // namespace verge::http

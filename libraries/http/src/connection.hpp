@@ -1,106 +1,145 @@
 // Connection: requests of one client, one after the other.
+//
+// Its socket is armed in the server's epoll for one event. The thread that gets the event owns the connection until it
+// arms it again, as the last thing it does: no lock is needed between.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/thread_pool.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
 
 #include "body_file.hpp"
-#include "stream.hpp"
+#include "buffer.hpp"
+#include "channel.hpp"
 #include "verge/http/server.hpp"
 
 namespace verge::http {
 
 class Connection;
-struct Shared;
+/// {"error": "…"}
+std::string error_body(std::string_view message);
+using Clock = std::chrono::steady_clock;
 
 /// The way back for held answers, which may come when the server has gone.
 struct Gate {
   std::mutex mutex;
-  Shared* shared = nullptr;  ///< Null once the server takes no more answers.
+  bool open = true;
 };
 
-/// What all connections of a server share. Used by the socket thread only, but for the atomics and the gate.
+/// What all connections of a server share. Thread-safe.
 struct Shared {
-  ServerOptions options;
-  Handler handler;
-  std::unique_ptr<boost::asio::ssl::context> tls;
+  Shared(const ServerOptions& o, Handler h) : options(o), handler(std::move(h)) {}
+
+  const ServerOptions options;
+  const Handler handler;
+  Descriptor epoll;
+  SpareBuffers bodies;
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
-  std::set<Connection*> connections;           ///< Before `io`, whose end destroys the last of them.
-  std::set<std::shared_ptr<Connection>> held;  ///< Those that wait for an answer without a thread.
-  boost::asio::io_context io{1};
-  boost::asio::thread_pool pool;
   std::atomic<std::size_t> in_flight{0};  ///< Requests that a handler has, or whose answer is on its way.
+  std::atomic<unsigned> lingering{0};     ///< Threads that wait for one connection only.
   std::atomic<bool> stopping{false};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};
-  explicit Shared(const ServerOptions& o, Handler h) : options(o), handler(std::move(h)), pool(o.handler_threads) {
-    gate->shared = this;
-  }
 };
 
-/// Lives as long as one of its operations is under way, or its answer is held. All but handle() runs on the socket
-/// thread.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(boost::asio::ip::tcp::socket socket, Shared& shared);
+  /// A `surplus` one is told that there are too many.
+  Connection(Channel channel, Shared& shared, std::uint64_t id, std::string remote_address, bool surplus);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  /// Shakes hands where there is TLS, then reads.
-  void begin();
-  /// Answers 503 and closes.
-  void refuse();
-  /// Whether no request is being handled or answered.
+  /// Lets any thread resume it when one of `events` (of epoll) has come. `operation` is EPOLL_CTL_ADD at first.
+  void arm(std::uint32_t events, int operation) noexcept;
+  /// Goes on as far as it can, with `spare` as memory to read into, then arms itself again; or says that it is to be
+  /// forgotten. For the event of an earlier arming it does nothing.
+  enum class Fate { lives, ends };
+  Fate resume(std::uint64_t event, Buffer& spare);
+  /// The id of the connection that an event of epoll is for.
+  [[nodiscard]] static std::uint64_t id_of(std::uint64_t event) noexcept { return event >> kGenerationBits; }
+
+  [[nodiscard]] int number() const noexcept { return channel_.number(); }
+  [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+  /// Whether no request is being handled or answered. From any thread.
   [[nodiscard]] bool idle() const noexcept { return !busy_; }
-  void close();
+  [[nodiscard]] bool overdue(Clock::time_point now) const noexcept {
+    return now.time_since_epoch().count() > deadline_.load(std::memory_order_relaxed);
+  }
+  /// Ends it from any thread: its owner finds the socket shut. Its id must still be known to the server.
+  void shut() const noexcept;
 
  private:
-  using Parser = boost::beast::http::request_parser<boost::beast::http::vector_body<std::byte>>;
-  using FileParser = boost::beast::http::request_parser<boost::beast::http::buffer_body>;
-  void read();
-  void on_header(boost::beast::error_code error);
-  /// Whether the body is to be a file; false when the request has been refused.
-  bool place_body();
-  void read_body();
-  void read_piece();
-  void on_piece(boost::beast::error_code error);
-  void on_body(boost::beast::error_code error);
-  void run();
-  void handle(std::shared_ptr<Connection> self);
-  [[nodiscard]] Request make_request(const boost::beast::http::request_header<>& head) const;
-  void hold(const std::function<void(std::function<void(Response)>)>& later, bool keep_alive);
-  void watch_held();
-  void answer(Response response, bool keep_alive);
-  void send_file(bool keep_alive);
-  void sent(boost::beast::error_code error, bool keep_alive);
-  void answer_error(int status, std::string_view message);
-  void finish_request();
-  [[nodiscard]] const boost::beast::http::request_header<>& head() const;
+  static constexpr unsigned kGenerationBits = 20;
+  using Parser = boost::beast::http::request_parser<boost::beast::http::buffer_body>;
+  enum class State { shaking_hands, reading_head, reading_body, held, sending, leaving };
+  enum class Next { go_on, wait_read, wait_write, held, end };
 
-  Stream stream_;
+  Next step();
+  bool comes_soon();
+  void give_memory_back(Buffer& spare);
+  Next shake_hands();
+  Next read_head();
+  Next on_head();
+  bool place_body();
+  Next read_body();
+  Next read_length();
+  Next read_chunks();
+  Next store_failed();
+  Next run();
+  Next hold(const std::function<void(std::function<void(Response)>)>& later);
+  Next resume_held();
+  void take_answer(Response response);
+  Next answer(Response response, bool keep_alive);
+  Next answer_error(int status, std::string_view message);
+  Next send();
+  bool write_pieces(Next& wait);
+  void keep_rest();
+  Next sent();
+  Next leave();
+  Next drain();
+  Next wait(Io io) const noexcept;
+  void write_head(const Response& response, bool for_head, bool keep_alive);
+  [[nodiscard]] Request make_request() const;
+  void expire_after(std::chrono::milliseconds time) noexcept;
+  void never_expire() noexcept;
+  std::span<std::byte> body_space();
+
+  Channel channel_;
   Shared& shared_;
-  bool busy_ = false;
-  boost::beast::flat_buffer buffer_;
-  std::optional<Parser> parser_;
-  std::optional<FileParser> file_parser_;  ///< In place of parser_ when the body goes into a file.
-  BodyFile body_file_;
-  FilePiece piece_;  ///< Of an answer that is a file.
+  const std::uint64_t id_;
+  const std::string remote_address_;
   std::string client_certificate_;
-  std::string remote_address_;
-  boost::beast::http::response<boost::beast::http::string_body> response_;
-  boost::beast::http::response<boost::beast::http::empty_body> go_on_;
+  State state_;
+  std::atomic<std::uint64_t> armed_{0};  ///< What the event will carry; 0 while a thread owns the connection.
+  std::uint64_t generation_ = 0;         ///< Of armings.
+  std::atomic<bool> busy_{false};
+  std::atomic<Clock::rep> deadline_{Clock::duration::max().count()};
+
+  Buffer in_;
+  std::optional<Parser> parser_;
+  std::uint64_t length_ = 0;  ///< Of a body that is not chunked.
+  std::uint64_t got_ = 0;     ///< Of it, so far.
+  Buffer body_;
+  bool body_in_file_ = false;
+  BodyFile body_file_;
+
+  Response response_;
+  std::string head_;
+  std::vector<Channel::Piece> pieces_;  ///< Still to be sent.
+  Buffer rest_;                         ///< What they point to, once the handler's memory has been let go.
+  FilePiece file_;
+  bool keep_alive_ = false;
+  bool answered_ = false;  ///< Since it was last armed.
+
+  std::mutex held_mutex_;
+  std::optional<Response> late_answer_;
+  bool held_ = false;
 };
 
 }  // namespace verge::http

@@ -4,14 +4,14 @@
 #include <memory>
 #include <string>
 
-#include <boost/asio/ssl/context.hpp>
+#include <openssl/ssl.h>
 
 #include "verge/http/server.hpp"
 
 namespace verge::http {
 
 /// Errors: invalid_argument (VRG-HTT-003).
-Result<std::unique_ptr<boost::asio::ssl::context>> make_context(const Tls& tls);
+Result<std::shared_ptr<SSL_CTX>> make_context(const Tls& tls);
 /// The client's certificate as PEM; empty when it showed none.
 std::string client_certificate(SSL* connection);
 

@@ -1,10 +1,11 @@
 """What expected.json demands: its recorded results as cases of a few kinds, and what a table lacks of them."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-FORMATS = {".tflite": "tflite", ".onnx": "onnx", ".pb": "tensorflow"}
+FORMATS = {".tflite": "tflite", ".onnx": "onnx", ".pb": "tensorflow", "": "tensorflow",  # A SavedModel is a folder.
+           ".pte": "executorch", ".pt": "torchscript", ".ptl": "torchscript"}
 PORTABLE_IDENTITIES = r"\(\.(\w+) and \.(\w+): the same\)"  # "x.onnx (.pt and .ptl: the same)"
 
 
@@ -109,6 +110,11 @@ def read_cases(expected):
     for entry in expected["audio"]:
         cases += _audio({"input": recording} | entry)  # One entry leaves out which recording it is about.
     return cases + list(_efficientnet(expected["efficientnet_lite0"]))
+
+
+def cases_again(cases, same):
+    """Cases of files that hold a model of expected.json once more: [{model, as}]."""
+    return [replace(case, model=entry["model"]) for entry in same for case in cases if case.model == entry["as"]]
 
 
 def demanded(cases, models=()):

@@ -47,7 +47,8 @@ class Package:
         self.name = metadata["name"]
         self.output_scale = metadata["outputs"][0].get("quantisation", {}).get("scale", 0.0)
         (folder / "model_files").mkdir()
-        shutil.copy(data / metadata["source"], folder / metadata["model"]["file"])
+        source, model = data / metadata["source"], folder / metadata["model"]["file"]
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, model)
         self.preprocessing = yaml.safe_load((folder / "preprocessing/preprocessing.yaml").read_text())
         self.postprocessing = yaml.safe_load((folder / "postprocessing/postprocessing.yaml").read_text())
         self.label_offset = self.postprocessing.get("label_offset", 0)

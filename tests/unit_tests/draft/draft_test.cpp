@@ -227,7 +227,11 @@ TEST_F(Drafts, FormatsOfModelFiles) {
   EXPECT_EQ(format("anything", std::string_view("\x1c\x00\x00\x00TFL3", 8)), "tflite");
   EXPECT_EQ(format("a.pb", "x"), "tensorflow");
   EXPECT_EQ(format("a.xml", "x"), "openvino");
-  EXPECT_EQ(format("a.pt", "x"), "VRG-DRF-001");
+  EXPECT_EQ(format("a.pt", "x"), "torchscript");
+  EXPECT_EQ(format("a.ptl", "x"), "torchscript");
+  EXPECT_EQ(format("a.pte", "x"), "executorch");
+  EXPECT_EQ(format("program", std::string_view("\x3c\x00\x00\x00" "ET12", 8)), "executorch");
+  EXPECT_EQ(format("a.pth", "x"), "VRG-DRF-001");
   EXPECT_EQ(format("saved/saved_model.pb", "x"), "tensorflow");
   EXPECT_EQ(*model_format(folder() / "saved"), wire::ModelFormat::tensorflow);
   std::filesystem::create_directory(folder() / "empty");

@@ -6,9 +6,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <random>
 #include <string>
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
@@ -26,6 +28,8 @@ struct DamageCase {
   std::string engine;
   std::string model;
   int tries;
+  std::size_t edge_bytes = 16'384;  ///< Structure lies at the ends of these files, and weights between.
+  std::string inputs = {};          ///< The option "inputs".
 };
 
 /// VERGE_DAMAGE_FACTOR (environment) multiplies the tries, for a long run with other damage; VERGE_DAMAGE_KEEP names a
@@ -35,18 +39,38 @@ int factor() {
   return set == nullptr ? 1 : std::max(1, std::atoi(set));
 }
 
+std::string format_of(const std::string& extension) {
+  static const std::map<std::string, std::string> kOthers{
+      {".pb", "tensorflow"}, {".pte", "executorch"}, {".pt", "torchscript"}, {".ptl", "torchscript"}};
+  const auto found = kOthers.find(extension);
+  return found == kOthers.end() ? extension.substr(1) : found->second;
+}
+
 void PrintTo(const DamageCase& damage, std::ostream* out) {
   *out << damage.engine << " " << damage.model;
 }
 
 class Damage : public ::testing::TestWithParam<DamageCase> {};
 
+/// A damaged file may ask for any amount of memory: it is refused, and no other process pays for it.
+void limit_memory() {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  const rlimit limit{rlim_t{8} << 30U, rlim_t{8} << 30U};
+  ::setrlimit(RLIMIT_AS, &limit);
+#endif
+}
+
 /// 0: loaded and ran; 10 + status: refused; 200: refused without a message; a signal's number + 128: crashed.
-int try_model(const verge_engine_api* api, const std::string& path, const std::string& format) {
+int try_model(const verge_engine_api* api, const std::string& path, const std::string& format,
+              const std::string& inputs) {
   const pid_t child = ::fork();
   if (child == 0) {
     ::alarm(60);
-    const verge_engine_load load = load_of(path, format);
+    limit_memory();
+    verge_engine_load load = load_of(path, format);
+    const verge_engine_option option{"inputs", inputs.c_str()};
+    load.options = &option;
+    load.option_count = inputs.empty() ? 0 : 1;
     verge_engine_session* session = nullptr;
     verge_engine_error error{};
     auto status = api->session_create(&load, &session, &error);
@@ -69,7 +93,7 @@ TEST_P(Damage, IsAnsweredWithAStatus) {
   ASSERT_TRUE(folder);
   const std::string whole = *read_text(data / "models" / GetParam().model, std::uint64_t{1} << 30U);
   const std::string extension = std::filesystem::path(GetParam().model).extension();
-  const std::string format = extension == ".pb" ? "tensorflow" : extension.substr(1);
+  const std::string format = format_of(extension);
   const std::string path = folder->path() / ("model" + extension);
   std::mt19937 random(20261124);
   int ran = 0;
@@ -78,8 +102,8 @@ TEST_P(Damage, IsAnsweredWithAStatus) {
   const int tries = GetParam().tries * factor();
   for (int i = 0; i < tries; ++i) {
     std::string content = whole;
-    // Structure lies at the ends of these files and weights between; a third of the tries cut the file.
-    const std::size_t edge = std::min<std::size_t>(content.size() / 2, 16'384);
+    // A third of the tries cut the file.
+    const std::size_t edge = std::min<std::size_t>(content.size() / 2, GetParam().edge_bytes);
     const int flips = 1 + static_cast<int>(random() % 8);
     for (int flip = 0; flip < flips; ++flip) {
       const std::size_t at = random() % edge;
@@ -88,7 +112,7 @@ TEST_P(Damage, IsAnsweredWithAStatus) {
     }
     if (i % 3 == 0) content.resize(random() % content.size());
     std::ofstream(path, std::ios::binary) << content;
-    const int result = try_model(api, path, format);
+    const int result = try_model(api, path, format, GetParam().inputs);
     EXPECT_NE(result, 200) << "refused without a message";
     if (result >= 128 && result != 200) {
       ++crashed;
@@ -106,15 +130,21 @@ TEST_P(Damage, IsAnsweredWithAStatus) {
   EXPECT_EQ(crashed, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, Damage,
-                         ::testing::Values(DamageCase{"litert", "audio/kws/kws_ref_model.tflite", 150},
-                                           DamageCase{"litert", "tabular/ad01/ad01_fp32.tflite", 60},
-                                           DamageCase{"litert", "cls/resnet8_cifar10/pretrainedResnet_quant.tflite",
-                                                      150},
-                                           DamageCase{"litert", "det/coco_ssd_mobilenet_v1_quant.tflite", 40},
-                                           DamageCase{"openvino", "audio/kws/kws_ref_model.tflite", 60},
-                                           DamageCase{"openvino", "cls/mnist.onnx", 60},
-                                           DamageCase{"openvino", "cls/resnet8_cifar10/tf_frozen/model.pb", 40}));
+INSTANTIATE_TEST_SUITE_P(
+    Engines, Damage,
+    ::testing::Values(DamageCase{"litert", "audio/kws/kws_ref_model.tflite", 150},
+                      DamageCase{"litert", "tabular/ad01/ad01_fp32.tflite", 60},
+                      DamageCase{"litert", "cls/resnet8_cifar10/pretrainedResnet_quant.tflite", 150},
+                      DamageCase{"litert", "det/coco_ssd_mobilenet_v1_quant.tflite", 40},
+                      DamageCase{"openvino", "audio/kws/kws_ref_model.tflite", 60},
+                      DamageCase{"openvino", "cls/mnist.onnx", 60},
+                      DamageCase{"openvino", "cls/resnet8_cifar10/tf_frozen/model.pb", 40},
+                      // 24 KiB of program, then 50 KiB of XNNPACK's graph.
+                      DamageCase{"executorch", "cls/efficientnet_lite0/efficientnet_lite0_int8.pte", 100, 76'000},
+                      // The lists of the archive and the code lie anywhere in it.
+                      DamageCase{"torch", "cls/resnet8_cifar10/resnet8_cifar10.pt", 100, 180'000, "x FP32 [1,3,32,32]"},
+                      DamageCase{"torch", "cls/resnet8_cifar10/resnet8_cifar10.ptl", 100, 180'000,
+                                 "x FP32 [1,3,32,32]"}));
 
 }  // namespace
 }  // namespace verge::test

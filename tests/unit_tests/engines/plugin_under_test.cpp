@@ -19,11 +19,16 @@ verge_engine_tensor empty_tensor() {
 }  // namespace
 
 const std::vector<EngineCase>& engine_cases() {
-  static const std::vector<EngineCase> kCases{{"fake", "fake", kFakeModel, kFakeVariable, false},
-                                              {"openvino", "onnx", "models/cls/mobilenet_v1_0.25_224_float.onnx",
-                                               "models/cls/resnet8_cifar10/resnet8_cifar10.onnx", true},
-                                              {"litert", "tflite", "models/cls/mobilenet_v1_0.25_224_quant.tflite",
-                                               "models/cls/resnet8_cifar10/pretrainedResnet.tflite", true}};
+  static const std::vector<EngineCase> kCases{
+      {"fake", "fake", kFakeModel, kFakeVariable, false},
+      {"openvino", "onnx", "models/cls/mobilenet_v1_0.25_224_float.onnx",
+       "models/cls/resnet8_cifar10/resnet8_cifar10.onnx", true},
+      {"litert", "tflite", "models/cls/mobilenet_v1_0.25_224_quant.tflite",
+       "models/cls/resnet8_cifar10/pretrainedResnet.tflite", true},
+      // A program says how large its inputs may be, not which size varies.
+      {"executorch", "executorch", "models/cls/efficientnet_lite0/efficientnet_lite0_int8.pte", "", true},
+      {"torch", "torchscript", "models/cls/resnet8_cifar10/resnet8_cifar10.ptl",
+       "models/cls/resnet8_cifar10/resnet8_cifar10.pt", true, "x FP32 [1,3,32,32]", "x FP32 [-1,3,32,32]"}};
   return kCases;
 }
 

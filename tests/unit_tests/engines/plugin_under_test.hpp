@@ -16,9 +16,12 @@ namespace verge::test {
 struct EngineCase {
   std::string name;
   std::string format;
-  std::string model;           ///< Under the test data; for "fake" the text of the model itself.
-  std::string variable_model;  ///< Its first input's first dimension is variable; same first input otherwise.
+  std::string model;  ///< Under the test data; for "fake" the text of the model itself.
+  /// Its first input's first dimension is variable; same first input otherwise. Empty: the engine's shapes are fixed.
+  std::string variable_model;
   bool needs_data = true;
+  std::string inputs = {};           ///< The option "inputs", for files that do not say what they take.
+  std::string variable_inputs = {};  ///< The same for the variable model.
 };
 const std::vector<EngineCase>& engine_cases();
 inline std::string case_name(const EngineCase& engine) {

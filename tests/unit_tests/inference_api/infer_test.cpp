@@ -101,7 +101,7 @@ TEST_F(Infer, ValuesThatDoNotFitTheirType) {
         HasSubstr("expected 2 " + std::string(type) + " values in 'data', got 1 and then one that does not fit"))
         << type << " " << value;
   }
-  EXPECT_THAT(through("FP64", 1, "[1e999]"), HasSubstr("not valid JSON"));
+  EXPECT_THAT(through("FP64", 1, "[1e999]"), HasSubstr("one that does not fit"));
 }
 
 TEST_F(Infer, WrongNumbersOfValues) {
@@ -164,7 +164,7 @@ TEST_F(Infer, RawBytes) {
   const auto answer = post(kPath, values, raw);
   ASSERT_EQ(answer.status, 200) << answer.body;
   EXPECT_TRUE(answer.body.ends_with(values));
-  EXPECT_THAT(numbers_error("abc", raw), HasSubstr("expected 16 bytes for input 'x' (FP32[1,4]), got 3 [VRG-API-015]"));
+  EXPECT_THAT(numbers_error("abc", raw), HasSubstr("expected 16 bytes for input 'x' (FP32[1,4]), got 3; for example"));
   serve({[] {
     auto package = processing::test::detector();
     package.name = "sample";
@@ -186,8 +186,9 @@ TEST_F(Infer, LengthsThatAreWrong) {
         R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"parameters":{"binary_data_size":)" + size + "}}]}";
     return numbers_error(head + rest, {{"Inference-Header-Content-Length", std::to_string(head.size())}});
   };
-  EXPECT_THAT(binary("12", std::string(12, 'x')), HasSubstr("expected 'binary_data_size' 16"));
-  EXPECT_THAT(binary("16", std::string(15, 'x')), HasSubstr("got 16 and 15 [VRG-API-014]"));
+  EXPECT_THAT(binary("12", std::string(12, 'x')), HasSubstr("expected 16 bytes for input 'x' (FP32[1,4]), got 12"));
+  EXPECT_THAT(binary("16", std::string(15, 'x')),
+              HasSubstr("expected the 16 bytes of its 'binary_data_size' behind the JSON, got 15"));
   EXPECT_THAT(binary("16", std::string(20, 'x')), HasSubstr("4 bytes are left behind the last binary tensor"));
   EXPECT_THAT(binary("-16", std::string(16, 'x')), HasSubstr("VRG-API-014"));
   EXPECT_THAT(binary("\"16\"", std::string(16, 'x')), HasSubstr("VRG-API-014"));
@@ -199,13 +200,13 @@ TEST_F(Infer, RequestsThatAreNoRequests) {
   EXPECT_THAT(numbers_error("{"), HasSubstr("not valid JSON"));
   EXPECT_THAT(numbers_error("\xff\xfe"), HasSubstr("not valid JSON"));
   EXPECT_THAT(numbers_error("[]"), HasSubstr("expected a JSON object with 'inputs'"));
-  EXPECT_THAT(numbers_error("{}"), HasSubstr("expected 'inputs' as a list of 1 tensor(s), got none; for example"));
-  EXPECT_THAT(numbers_error(R"({"inputs":{}})"), HasSubstr("got object"));
+  EXPECT_THAT(numbers_error("{}"), HasSubstr("expected 'inputs' as a list of 1 tensor(s), got 0; for example"));
+  EXPECT_THAT(numbers_error(R"({"inputs":{}})"), HasSubstr("expected 'inputs' to be a list of objects, got {}"));
   EXPECT_THAT(numbers_error(R"({"inputs":[]})"), HasSubstr("got 0"));
   EXPECT_THAT(numbers_error(R"({"inputs":[1]})"), HasSubstr("expected each of 'inputs' to be an object"));
   EXPECT_THAT(numbers_error(std::string(17, '[')), HasSubstr("nests deeper than a tensor can"));
   EXPECT_THAT(numbers_error(R"({"inputs":[{"name":"[[[[[[[[[[[[[[[[[[\"[[","datatype":"FP32"}]})"),
-              HasSubstr("expected inputs called 'x'"));
+              HasSubstr("expected 'shape' as a list"));
 }
 
 TEST_F(Infer, InputsThatAreWrong) {
@@ -215,11 +216,11 @@ TEST_F(Infer, InputsThatAreWrong) {
     tensor.merge_patch(json::parse(change));
     return numbers_error(json{{"inputs", json::array({tensor})}}.dump());
   };
-  EXPECT_THAT(with(R"({"name":"z"})"), HasSubstr("expected inputs called 'x', each once, got 'z' [VRG-API-010]"));
-  EXPECT_THAT(with(R"({"name":7})"), HasSubstr("got ''"));
+  EXPECT_THAT(with(R"({"name":"z"})"), HasSubstr("expected inputs called 'x', each once, got 'z'; for example"));
+  EXPECT_THAT(with(R"({"name":7})"), HasSubstr("expected 'name' to be a text, got 7"));
   EXPECT_THAT(with(R"({"datatype":"INT8"})"), HasSubstr("expected datatype FP32, got 'INT8'; for example"));
   EXPECT_THAT(with(R"({"datatype":null})"), HasSubstr("expected datatype FP32, got ''"));
-  EXPECT_THAT(with(R"({"datatype":7})"), HasSubstr("VRG-API-011"));
+  EXPECT_THAT(with(R"({"datatype":7})"), HasSubstr("expected 'datatype' to be a text, got 7"));
   EXPECT_THAT(with(R"({"shape":null})"), HasSubstr("expected 'shape' as a list of whole numbers, got none"));
   for (const char* shape : {"4", "[1.5,4]", "[-1,4]", "[18446744073709551615,4]", "[1,1,1,1,1,1,1,1,4]", "[\"1\",4]"}) {
     EXPECT_THAT(with(std::string(R"({"shape":)") + shape + "}"), HasSubstr("VRG-API-012")) << shape;
@@ -252,7 +253,7 @@ TEST_F(Infer, TheSameInputTwice) {
   EXPECT_EQ(one["outputs"][0]["name"], "d");
   EXPECT_THAT(numbers_error(request("a", "b", R"(,"outputs":[{"name":"e"}])")),
               HasSubstr("the model has no output 'e'; it has"));
-  EXPECT_THAT(numbers_error(request("a", "b", R"(,"outputs":[3])")), HasSubstr("the model has no output ''"));
+  EXPECT_THAT(numbers_error(request("a", "b", R"(,"outputs":[3])")), HasSubstr("each of 'outputs' to be an object"));
   EXPECT_THAT(numbers_error(request("a", "b", R"(,"outputs":{"c":1})")), HasSubstr("expected 'outputs' to be a list"));
   EXPECT_THAT(numbers_error(request("a", "b", R"(,"id":7)")), HasSubstr("expected 'id' to be a text"));
 }

@@ -17,7 +17,10 @@ using processing::test::FakePackage;
 
 class Served : public processing::test::WithFakeEngine {
  protected:
-  Served() : metrics_(telemetry::DeviceInfo{}, "1.2.3"), router_(repository_, metrics_, "1.2.3") {}
+  Served()
+      : metrics_(telemetry::DeviceInfo{}, "1.2.3"),
+        service_(repository_, memory_, nullptr, "1.2.3"),
+        router_(service_, metrics_) {}
 
   /// Serves these models from now on, each under its package's name.
   void serve(const std::vector<FakePackage>& packages, std::size_t workers = 1, std::size_t max_waiting = 4) {
@@ -48,7 +51,12 @@ class Served : public processing::test::WithFakeEngine {
       const auto found = headers.find(std::string(name));
       return found == headers.end() ? std::string_view() : found->second;
     };
-    return router_.handle(request);
+    auto response = router_.handle(request);
+    for (const auto bytes : response.attached)
+      response.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    response.attached.clear();
+    response.keep.reset();
+    return response;
   }
   http::Response get(std::string_view path) const { return ask("GET", path); }
   http::Response post(std::string_view path, std::string_view body,
@@ -63,6 +71,8 @@ class Served : public processing::test::WithFakeEngine {
 
   telemetry::Metrics metrics_;
   ModelRepository repository_;
+  SharedMemory memory_{std::uint64_t{64} << 20U};
+  Service service_;
   Router router_;
 };
 

@@ -35,4 +35,15 @@ inline void make_sample(const std::filesystem::path& folder, std::string_view ve
   put(folder / "golden/out.bin", "0123456789abcdef");
 }
 
+/// Puts a SavedModel folder in the place of the sample's model file.
+inline void make_saved_model(const std::filesystem::path& folder) {
+  std::filesystem::remove(folder / "model_files/model.fake");
+  auto text = metadata();
+  text.replace(text.find("model_files/model.fake"), 22, "model_files/net");
+  text.replace(text.find("\"fake\""), 6, "\"tensorflow\"");
+  put(folder / "metadata.json", text);
+  put(folder / "model_files/net/saved_model.pb", "graph");
+  put(folder / "model_files/net/variables/variables.index", "index");
+}
+
 }  // namespace verge::package::test

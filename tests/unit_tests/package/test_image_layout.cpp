@@ -72,6 +72,17 @@ TEST_F(Layout, OpensLikeAFolder) {
   EXPECT_EQ(open(layout().string() + ":2.0.0", folder_.path() / "scratch").error().id(), "VRG-PKG-012");
 }
 
+TEST_F(Layout, AModelThatIsAFolderComesBackWhole) {
+  std::filesystem::remove_all(layout());
+  test::make_saved_model(source());
+  ASSERT_TRUE(write_layout(*open_folder(source()), layout()));
+  const auto package = open(layout().string(), folder_.path() / "scratch");
+  ASSERT_TRUE(package) << package.error().text();
+  EXPECT_EQ(package->digest, open_folder(source())->digest);
+  EXPECT_EQ(*read_text(*package->model_file() / "saved_model.pb", 100), "graph");
+  EXPECT_EQ(*read_text(*package->model_file() / "variables/variables.index", 100), "index");
+}
+
 TEST_F(Layout, HoldsSeveralVersionsAndSharesTheirBlobs) {
   const auto before = content(layout()).size();
   make_sample(source(), "2.0.0");

@@ -92,6 +92,33 @@ TEST_F(PackageFolder, RefusesPathsThatLeadOutside) {
   EXPECT_EQ(refused().id(), "VRG-BAS-004");
 }
 
+TEST_F(PackageFolder, AModelMayBeASavedModelFolder) {
+  test::make_saved_model(folder_.path());
+  const auto package = open_folder(folder_.path());
+  ASSERT_TRUE(package) << package.error().text();
+  EXPECT_EQ(*package->model_file(), folder_.path() / "model_files/net");
+  put(folder_.path() / "model_files/net/variables/variables.index", "other");
+  EXPECT_NE(open_folder(folder_.path())->digest, package->digest) << "every file of the folder counts";
+  put(folder_.path() / "model_files/net/variables/a\nb", "x");
+  EXPECT_EQ(refused().id(), "VRG-BAS-004");
+}
+
+TEST_F(PackageFolder, NoOtherFormatIsAFolder) {
+  auto text = test::metadata();
+  text.replace(text.find("model_files/model.fake"), 22, "model_files");
+  put(folder_.path() / "metadata.json", text);
+  EXPECT_EQ(refused().id(), "VRG-PKG-004");
+}
+
+TEST_F(PackageFolder, ASavedModelFolderMustHoldSomething) {
+  test::make_saved_model(folder_.path());
+  std::filesystem::remove_all(folder_.path() / "model_files/net");
+  std::filesystem::create_directories(folder_.path() / "model_files/net");
+  EXPECT_EQ(refused().id(), "VRG-PKG-004");
+  put(folder_.path() / "model_files/network", "x");
+  EXPECT_EQ(refused().id(), "VRG-PKG-004") << "a name that begins alike is another";
+}
+
 TEST_F(PackageFolder, RefusesSamplesThatExpectNothing) {
   put(folder_.path() / "golden/golden.json", R"({"version": 1,
  "samples": [{"name": "empty", "tensors": ["in.bin"]}]})");

@@ -143,8 +143,10 @@ class Request {
 
   void sleep() {
     std::unique_lock lock(mutex_);
+    const auto cancelled = [this] { return cancelled_; };
+    // Waiting for no time would still take as long as the kernel's timers are coarse.
     const bool stopped =
-        wake_.wait_for(lock, std::chrono::milliseconds(model_.delay_ms), [this] { return cancelled_; });
+        model_.delay_ms > 0 ? wake_.wait_for(lock, std::chrono::milliseconds(model_.delay_ms), cancelled) : cancelled_;
     cancelled_ = false;
     if (stopped) throw Failure(VERGE_ENGINE_CANCELLED, "the run was cancelled");
   }

@@ -9,15 +9,14 @@
 #include <string>
 #include <utility>
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "flatbuffer.hpp"
+#include "verge/engines/flatbuffer.hpp"
 
 namespace verge::engines {
 namespace {
+
+using flatbuffer::Elements;
+using flatbuffer::Table;
+using flatbuffer::throw_damaged;
 
 // Fields of the schema's tables, in their order there.
 namespace model_field {
@@ -282,27 +281,6 @@ class Reader {
 };
 
 }  // namespace
-
-MappedFile::MappedFile(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat status {};
-  if (descriptor < 0 || ::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
-    if (descriptor >= 0) ::close(descriptor);
-    throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, "there is no readable model file");
-  }
-  const auto size = static_cast<std::size_t>(status.st_size);
-  void* address = size == 0 ? MAP_FAILED : ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-  ::close(descriptor);
-  if (size == 0) throw_damaged("it is empty");
-  if (address == MAP_FAILED) throw Failure(VERGE_ENGINE_OUT_OF_MEMORY, "the model file cannot be mapped into memory");
-  bytes_ = {static_cast<const std::byte*>(address), size};
-}
-
-MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
-}
-
-MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
 
 TfliteModel read_tflite(std::span<const std::byte> file) {
   if (file.size() < 8) throw_damaged("it is too short for a model");

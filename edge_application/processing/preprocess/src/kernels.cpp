@@ -142,9 +142,11 @@ std::atomic<bool>& portable_wanted() noexcept {
   return wanted;
 }
 
+#if defined(__x86_64__)
 bool fast() noexcept {
   return has_fast_kernels() && !portable_wanted().load(std::memory_order_relaxed);
 }
+#endif
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "verge/base/error.hpp"
+#include "verge/inference_api/statistics.hpp"
 #include "verge/processing/worker_pool.hpp"
 #include "verge/telemetry/metrics.hpp"
 
@@ -42,6 +43,7 @@ struct ServedModel {
   std::unique_ptr<processing::WorkerPool> workers;
   std::shared_ptr<telemetry::ModelMetrics> metrics;
   Tally tally;
+  Statistics statistics;  ///< Of infer requests.
   /// One sample went through.
   void observe(const processing::StageTimes& times) {
     metrics->observe(times);

@@ -1,4 +1,7 @@
-// HTTP/1.1 server, with TLS where it is asked for: one thread for sockets, a pool for handlers.
+// HTTP/1.1 server, on TCP and Unix sockets, with TLS where it is asked for.
+//
+// Several threads wait for all connections; the one that is woken reads the request, runs the handler and writes the
+// answer: no request waits for a second thread.
 #pragma once
 
 #include <chrono>
@@ -28,7 +31,7 @@ struct Request {
   /// Where the body is when ServerOptions::body_folder gave a folder; the handler may move it away, else it is removed.
   std::filesystem::path body_file;
   std::string_view client_certificate;  ///< PEM; checked against Tls::client_authority. Empty: none was shown.
-  std::string_view remote_address;      ///< "127.0.0.1"
+  std::string_view remote_address;      ///< "127.0.0.1"; "unix" for a client on the Unix socket.
 };
 
 /// What the handler answers.
@@ -44,9 +47,14 @@ struct Response {
   /// When set, everything else here is ignored: the answer is what is given to `answer`, once, from any thread, when it
   /// is ready. No thread waits meanwhile. `answer` may be called after the client or the server has gone.
   std::function<void(std::function<void(Response)> answer)> later{};
+  /// Sent behind `body` as they are, without a copy; valid as long as `keep` lives. The server lets `keep` go once it
+  /// has sent them, or copied what a slow client does not take at once: it waits for nobody with it.
+  std::vector<std::span<const std::byte>> attached{};
+  std::shared_ptr<const void> keep{};
 };
 
-/// Runs on a thread of the pool, several at once. Must not throw; what it throws all the same becomes 500.
+/// Runs on one of the server's threads, several at once; while one blocks, the others serve. Must not throw; what it
+/// throws all the same becomes 500.
 using Handler = std::function<Response(const Request&)>;
 
 /// Certificates of a server. All PEM.
@@ -60,28 +68,35 @@ struct Tls {
 struct ServerOptions {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;  ///< 0: the system chooses.
-  unsigned handler_threads = 4;
+  std::filesystem::path
+      unix_socket;       ///< Listened on as well, without TLS, mode 0660; a stale one is replaced. Empty: none.
+  unsigned threads = 4;  ///< That wait, read, handle and write: as many handlers may block at once.
   std::uint64_t max_body_bytes = std::uint64_t{64} << 20U;  ///< A larger one is answered with 413, unread.
   std::size_t max_connections = 1024;                       ///< More are answered with 503 and closed.
   std::chrono::seconds idle_timeout{75};
   std::optional<Tls> tls;
   /// Asked when a request's header has come (its body is empty then): a folder to write the body into, as a file, in
-  /// place of memory; an empty path for memory. Runs on the socket thread: must be quick.
+  /// place of memory; an empty path for memory. Must be quick.
   std::function<std::filesystem::path(const Request& head)> body_folder;
   std::uint64_t max_file_bytes = std::uint64_t{16} << 30U;  ///< Of such a body; a larger one is answered with 413.
+  /// Called when a client comes, before its handshake: the place to look for newer certificates. Must be quick.
+  std::function<void()> before_connection;
 };
 
 /// Serves from start() to stop() or destruction. Thread-safe.
 class Server {
  public:
   /// Errors: invalid_argument (VRG-HTT-001 not an address; 003 certificate or key cannot be used), unavailable
-  /// (VRG-HTT-002 the port is taken).
+  /// (VRG-HTT-002 the port or the Unix socket is taken; 004 the system gives no descriptors).
   static Result<std::unique_ptr<Server>> start(const ServerOptions& options, Handler handler);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   [[nodiscard]] std::uint16_t port() const noexcept;
+  /// Certificates for the clients that come from now on; those that are connected stay. The server must have been
+  /// started with TLS. Errors, leaving everything as it was: invalid_argument (VRG-HTT-003).
+  Result<void> renew(const Tls& tls);
   /// Takes no new requests, lets those that run end (at most `patience`), then closes all connections.
   void stop(std::chrono::milliseconds patience);
 

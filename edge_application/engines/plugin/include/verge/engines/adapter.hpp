@@ -24,7 +24,7 @@ class Adapter {
             .name = name,
             .version = version,
             .formats = formats,
-            .session_create = session_create,
+            .session_create = creator(),
             .session_destroy = [](verge_engine_session* session) { delete of(session); },
             .input_count = [](const verge_engine_session* session) { return count(of(session)->inputs()); },
             .output_count = [](const verge_engine_session* session) { return count(of(session)->outputs()); },
@@ -56,6 +56,14 @@ class Adapter {
     return static_cast<std::uint32_t>(list.size());
   }
 
+  /// Null for a session that is made in another way than by a plug-in's table.
+  static constexpr decltype(verge_engine_api::session_create) creator() {
+    if constexpr (requires(const verge_engine_load& load) { Session::create(load); }) {
+      return session_create;
+    } else {
+      return nullptr;
+    }
+  }
   static Status session_create(const verge_engine_load* load, verge_engine_session** session, Message* error) {
     return at_boundary(
         error, [&] { *session = reinterpret_cast<verge_engine_session*>(Session::create(received(load)).release()); });

@@ -6,29 +6,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "verge/engines/mapped_file.hpp"
 #include "verge/engines/plugin.hpp"
 
 namespace verge::engines {
-
-/// A file in memory, shared with the page cache. Move-only.
-class MappedFile {
- public:
-  /// Throws Failure: INVALID_ARGUMENT when it cannot be opened or is no regular file, CORRUPT when it is empty.
-  explicit MappedFile(const std::filesystem::path& path);
-  ~MappedFile();
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&&) = delete;
-
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
-
- private:
-  std::span<const std::byte> bytes_;
-};
 
 /// An input or output of a .tflite model.
 struct TfliteTensor {

@@ -1,10 +1,10 @@
-#include "flatbuffer.hpp"
+#include "verge/engines/flatbuffer.hpp"
 
 #include <string>
 
 #include "verge/engines/plugin.hpp"
 
-namespace verge::engines {
+namespace verge::engines::flatbuffer {
 namespace {
 
 template <typename T>
@@ -83,4 +83,4 @@ Table Table::table(unsigned field) const {
   return {file_, follow(at)};
 }
 
-}  // namespace verge::engines
+}  // namespace verge::engines::flatbuffer

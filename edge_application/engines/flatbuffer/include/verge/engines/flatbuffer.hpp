@@ -8,7 +8,7 @@
 #include <string_view>
 #include <type_traits>
 
-namespace verge::engines {
+namespace verge::engines::flatbuffer {
 
 /// Throws Failure(CORRUPT) with "the file is damaged: …".
 [[noreturn]] void throw_damaged(std::string_view what);
@@ -69,4 +69,4 @@ class Table {
   std::size_t table_size_ = 0;
 };
 
-}  // namespace verge::engines
+}  // namespace verge::engines::flatbuffer
