@@ -37,10 +37,10 @@ TEST_F(Workers, PredictsAPictureAsAFileAndInMemory) {
 TEST_F(Workers, RefusesTheWrongKindOfSample) {
   Worker pictures = worker(test::classifier());
   EXPECT_THAT(failure(pictures.predict_values(test::bytes_of<float>({1, 2, 3, 4}))),
-              HasSubstr("model 'classifier' takes pictures ('sample: image'); got raw values [VRG-MDL-004]"));
+              HasSubstr("model 'classifier' takes pictures ('sample: image'); got another sample [VRG-MDL-004]"));
   Worker values = worker(test::numbers());
   EXPECT_THAT(failure(values.predict_encoded(test::picture(4, 4))),
-              HasSubstr("takes tensors ('sample: tensor'); got a picture [VRG-MDL-004]"));
+              HasSubstr("takes no pictures; got a picture [VRG-MDL-004]"));
   EXPECT_THAT(failure(values.predict_image(Image(4, 4, PixelFormat::rgb).view())), HasSubstr("VRG-MDL-004"));
 }
 
