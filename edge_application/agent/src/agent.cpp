@@ -78,6 +78,8 @@ struct Agent::State {
     configuration = next;
     ServingOptions options;
     options.threads = next.threads > 0 ? static_cast<unsigned>(next.threads) : std::max(device.cores, 1U);
+    options.isolation = next.isolation;
+    options.slow_request_ms = next.logging.value_or(wire::Logging{}).slow_request_ms.value_or(0);
     options.model_memory_bytes =
         static_cast<std::uint64_t>(next.model_memory_bytes.value_or(static_cast<std::int64_t>(device.memory_bytes)));
     options.max_image_pixels = static_cast<std::uint64_t>(next.api.value_or(wire::Api{}).max_image_pixels);

@@ -68,7 +68,9 @@ std::vector<ModelOrder> DeviceRuntime::orders(const update::VerifiedApplication&
 Result<std::vector<update::ModelTrial>> DeviceRuntime::try_out(const update::VerifiedApplication& candidate) {
   std::vector<update::ModelTrial> trials;
   for (const auto& order : orders(candidate)) {
-    const TrialOrder trial{order, serving_.options()};
+    TrialOrder trial{order, serving_.options()};
+    // The process that tries it out knows no configuration.
+    if (!trial.model.entry.isolation) trial.model.entry.isolation = trial.options.isolation;
     VERGE_ASSIGN(auto result, try_out_apart(trial, kTrialTimeout_s, stop_));
     trials.push_back(std::move(result));
   }

@@ -56,7 +56,8 @@ processing::LoadOptions load_options(const wire::ModelEntry& entry, const wire::
   load.batch_rows = entry.batching ? entry.batching->max_rows : 0;
   load.state_directory = options.state_directory;
   load.image_limits.max_pixels = options.max_image_pixels;
-  if (entry.isolation) load.isolation = isolation(*entry.isolation, metadata);
+  const auto& wanted = entry.isolation ? entry.isolation : options.isolation;
+  if (wanted) load.isolation = isolation(*wanted, metadata);
   return load;
 }
 

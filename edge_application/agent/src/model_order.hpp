@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "verge/processing/worker_pool.hpp"
@@ -22,7 +23,9 @@ struct ServingOptions {
   unsigned threads = 1;  ///< That all models share.
   std::filesystem::path state_directory;
   std::uint64_t max_image_pixels = 50'000'000;
-  std::uint64_t model_memory_bytes = 0;  ///< That the models' budgets may add up to; 0: no limit.
+  std::optional<wire::Isolation> isolation;  ///< Of models that say nothing of it.
+  double slow_request_ms = 0;                ///< 0: none is slow.
+  std::uint64_t model_memory_bytes = 0;      ///< That the models' budgets may add up to; 0: no limit.
 };
 
 /// An application's model in this folder, as an order.

@@ -51,6 +51,7 @@ void Serving::set(ServingOptions options) {
   if (thread_budget_ == nullptr || thread_budget_->capacity() != options.threads) {
     thread_budget_ = std::make_shared<processing::Turnstile>(options.threads, kUnlimited);
   }
+  slow_requests_->set_limit(std::chrono::nanoseconds(static_cast<std::int64_t>(options.slow_request_ms * 1e6)));
   options_ = std::move(options);
 }
 
@@ -115,6 +116,7 @@ Result<Serving::Entry> Serving::load(const ModelOrder& order, const Group* prese
   const auto options = load_options(order.entry, package.metadata, options_);
   wire::ModelEntry running = order.entry;
   running.package.clear();
+  if (!running.isolation) running.isolation = options_.isolation;
   Entry entry;
   entry.fingerprint = fmt::format("{} {} {} {} {}", name, package.digest, wire::write_json_line(wire::to_node(running)),
                                   options_.threads, options_.max_image_pixels);
@@ -127,6 +129,7 @@ Result<Serving::Entry> Serving::load(const ModelOrder& order, const Group* prese
   VERGE_ASSIGN(auto loaded, processing::LoadedModel::load(std::move(package), engines_, options));
   entry.model = std::make_shared<inference_api::ServedModel>();
   entry.model->name = name;
+  entry.model->slow_requests = slow_requests_;
   entry.model->metrics = metrics_.model(name, loaded->package().metadata.version, loaded->choice().engine);
   VERGE_ASSIGN(entry.model->workers, processing::WorkerPool::create(
                                          loaded, pool_options(order.entry, loaded->choice().settings, thread_budget_)));

@@ -80,6 +80,7 @@ class Serving {
   mutable std::mutex mutex_;
   ServingOptions options_;
   std::shared_ptr<processing::Turnstile> thread_budget_;
+  std::shared_ptr<inference_api::SlowRequests> slow_requests_ = std::make_shared<inference_api::SlowRequests>(log_);
   std::map<std::string, Group> groups_;
   std::vector<std::unique_ptr<PipelineThread>> pipelines_;
 };

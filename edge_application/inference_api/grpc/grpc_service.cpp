@@ -51,7 +51,8 @@ grpc::Status GrpcService::ServerReady(Context*, const inference::ServerReadyRequ
 grpc::Status GrpcService::ModelReady(Context* context, const inference::ModelReadyRequest* request,
                                      inference::ModelReadyResponse* response) {
   return call(*context, [&]() -> Result<void> {
-    response->set_ready(service_.models().find(request->name(), request->version()).has_value());
+    const auto found = service_.models().find(request->name(), request->version());
+    response->set_ready(found && (*found)->ready());
     return {};
   });
 }

@@ -65,10 +65,18 @@ http::Response model_metadata(const ServedModel& served) {
                     {"outputs", ordered_json::array()}};
   for (const auto& spec : model.inputs()) body["inputs"].push_back(tensor_json(spec));
   for (const auto& spec : model.outputs()) body["outputs"].push_back(tensor_json(spec));
-  ordered_json choice{{"engine", model.choice().engine}, {"engine_version", model.engine_version()}};
+  const auto settings = [](const processing::Settings& s) {
+    return ordered_json{{"threads", s.threads}, {"workers", s.workers}, {"batch_rows", s.batch_rows}};
+  };
+  ordered_json choice{{"engine", model.choice().engine},
+                      {"engine_version", model.engine_version()},
+                      {"settings", settings(model.choice().settings)}};
+  if (!model.choice().because.empty()) choice["because"] = model.choice().because;
+  if (model.isolated()) choice["process_restarts"] = model.restarts();
   for (const auto& trial : model.choice().trials) {
-    ordered_json tried{{"engine", trial.engine}, {"correct", trial.correct}};
+    ordered_json tried{{"engine", trial.engine}, {"settings", settings(trial.settings)}, {"correct", trial.correct}};
     if (trial.correct) tried["median_ms"] = trial.median_ms;
+    if (trial.per_second > 0) tried["per_second"] = trial.per_second;
     if (!trial.reason.empty()) tried["reason"] = trial.reason;
     choice["trials"].push_back(std::move(tried));
   }

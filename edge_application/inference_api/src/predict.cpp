@@ -75,12 +75,16 @@ http::Response predict(const http::Request& request, ServedModel& model) {
                         "expected a picture (JPEG, PNG or BMP) as the body, got none; for example: curl --data-binary "
                         "@cat.jpg …/predict"));
   }
+  const auto asked = std::chrono::steady_clock::now();
   auto worker = model.workers->acquire(urgency(0, 0));
   if (!worker) return refuse(worker.error());
+  const std::chrono::nanoseconds waited = std::chrono::steady_clock::now() - asked;
   const bool image = model.workers->model().takes_image();
   const auto prediction = image ? (*worker)->predict_encoded(request.body) : (*worker)->predict_values(request.body);
   if (!prediction) return refuse(prediction.error());
-  model.observe((*worker)->times());
+  auto times = (*worker)->times();
+  times.wait_ns = waited.count();
+  model.observe(times);
   const auto wanted = wanted_by(request.header("Accept"), **prediction);
   if (!wanted) {
     auto refused = refuse(wanted.error());

@@ -69,6 +69,11 @@ http::Response model_request(const http::Request& request, const Service& servic
   if (!found) return refuse(found.error());
   ServedModel& served = **found;
   if (path.action.empty()) return model_metadata(served);
+  if (path.action == "ready" && !served.ready()) {
+    return refuse(Error(
+        ErrorCode::unavailable, "VRG-API-006",
+        fmt::format("model '{}' is given up: its process ended too often; give it another version", served.name)));
+  }
   if (path.action == "ready") return empty_response();
   if (path.action == "config") return model_config(served);
   if (path.action == "stats") return model_statistics({*found});

@@ -3,6 +3,8 @@
 namespace verge::inference_api {
 namespace {
 
+constexpr const char* kGivenUp = "its process ended too often";
+
 Error no_control() {
   return Error(ErrorCode::failed_precondition, "VRG-API-041",
                "models are not loaded and unloaded by this API here; set 'api: { model_control: true }' in the agent's "
@@ -14,7 +16,12 @@ Error no_control() {
 std::vector<IndexEntry> Service::index(bool only_ready) const {
   std::vector<IndexEntry> entries;
   const auto served = models_.models();
-  for (const auto& [name, model] : *served) entries.push_back({name, model->version(), "READY", ""});
+  for (const auto& [name, model] : *served) {
+    const bool ready = model->ready();
+    if (ready || !only_ready) {
+      entries.push_back({name, model->version(), ready ? "READY" : "UNAVAILABLE", ready ? "" : kGivenUp});
+    }
+  }
   if (only_ready || control_ == nullptr) return entries;
   for (auto& name : control_->unloaded()) entries.push_back({std::move(name), "", "UNAVAILABLE", "unloaded"});
   return entries;

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "verge/base/error.hpp"
+#include "verge/inference_api/slow_requests.hpp"
 #include "verge/inference_api/statistics.hpp"
 #include "verge/processing/worker_pool.hpp"
 #include "verge/telemetry/metrics.hpp"
@@ -43,17 +44,21 @@ struct ServedModel {
   std::unique_ptr<processing::WorkerPool> workers;
   std::shared_ptr<telemetry::ModelMetrics> metrics;
   Tally tally;
-  Statistics statistics;  ///< Of infer requests.
+  Statistics statistics;                          ///< Of infer requests.
+  std::shared_ptr<SlowRequests> slow_requests{};  ///< Null: nobody asks for them.
   /// One sample went through.
   void observe(const processing::StageTimes& times) {
     metrics->observe(times);
     tally.observe(times);
+    if (slow_requests != nullptr) slow_requests->observe(name, version(), times);
   }
   /// A request was answered, or a sample of a pipeline went through or failed.
   void count(std::string_view code) {
     metrics->count_request(code);
     tally.count(code != "ok");
   }
+  /// Whether it still answers: an isolated one may be given up.
+  [[nodiscard]] bool ready() const { return !workers->model().given_up(); }
   [[nodiscard]] const std::string& version() const { return workers->model().package().metadata.version; }
 };
 
