@@ -30,6 +30,7 @@ struct BenchOptions {
   unsigned threads = 0;
   double seconds = 10;
   bool no_agent = false;
+  std::size_t layers = 0;
   std::string output = "table";
   [[nodiscard]] Format format() const { return output == "json" ? Format::json : Format::table; }
 };
@@ -158,15 +159,48 @@ void print_table(const processing::LoadedModel& model, const BenchSample& sample
   print("\n" + table(where));
 }
 
+/// The layers that take the most, averaged over some runs.
+Result<void> print_layers(const package::ModelPackage& package, processing::EngineCatalogue& engines,
+                          processing::LoadOptions load, const BenchSample& sample, std::size_t most) {
+  constexpr int kRuns = 20;
+  load.profile = true;
+  VERGE_ASSIGN(const auto model, processing::LoadedModel::load(package, engines, load));
+  VERGE_ASSIGN(auto worker, model->create_worker());
+  VERGE_TRY(predict(worker, sample));
+  std::vector<processing::LayerTime> layers;
+  for (int run = 0; run < kRuns; ++run) {
+    VERGE_TRY(worker.infer());
+    VERGE_ASSIGN(const auto times, worker.profile());
+    if (layers.empty()) layers.resize(times.size());
+    for (std::size_t i = 0; i < std::min(times.size(), layers.size()); ++i) {
+      layers[i].name = times[i].name;
+      layers[i].kind = times[i].kind;
+      layers[i].time_ns += times[i].time_ns;
+    }
+  }
+  double total_us = 0;
+  for (const auto& layer : layers) total_us += static_cast<double>(layer.time_ns) / 1e3 / kRuns;
+  std::ranges::sort(layers, std::greater{}, &processing::LayerTime::time_ns);
+  std::vector<std::vector<std::string>> rows{{"LAYER", "KIND", "MEAN µs", "SHARE"}};
+  for (std::size_t i = 0; i < std::min(most, layers.size()); ++i) {
+    const double us = static_cast<double>(layers[i].time_ns) / 1e3 / kRuns;
+    rows.push_back({layers[i].name, layers[i].kind, fmt::format("{:.1f}", us),
+                    fmt::format("{:.1f} %", total_us > 0 ? us / total_us * 100 : 0)});
+  }
+  print(fmt::format("\n{}\n{} layers, {:.0f} µs together, with the engine's own measuring", table(rows), layers.size(),
+                    total_us));
+  return {};
+}
+
 Result<void> bench(const BenchOptions& options) {
   VERGE_ASSIGN(const TemporaryFolder scratch, TemporaryFolder::create("verge-bench-"));
-  VERGE_ASSIGN(auto package, package::open(options.model, scratch.path()));
+  VERGE_ASSIGN(const auto package, package::open(options.model, scratch.path()));
   processing::EngineCatalogue engines(processing::default_engine_folder());
   processing::LoadOptions load;
   load.engine = options.engine;
   load.threads = options.threads;
   load.available_threads = std::max(1U, std::thread::hardware_concurrency());
-  VERGE_ASSIGN(const auto model, processing::LoadedModel::load(std::move(package), engines, load));
+  VERGE_ASSIGN(const auto model, processing::LoadedModel::load(package, engines, load));
   VERGE_ASSIGN(auto worker, model->create_worker());
   VERGE_ASSIGN(const BenchSample sample, bench_sample(worker, options.image));
   Stages stages;
@@ -195,8 +229,15 @@ Result<void> bench(const BenchOptions& options) {
                    }});
   }
   VERGE_TRY(measure(all, options.seconds));
-  options.format() == Format::json ? print_json(*model, sample, all, stages) : print_table(*model, sample, all, stages);
-  return {};
+  if (options.format() == Format::json) {
+    print_json(*model, sample, all, stages);
+    return {};
+  }
+  print_table(*model, sample, all, stages);
+  if (options.layers == 0) return {};
+  load.engine = model->choice().engine;
+  load.threads = model->choice().settings.threads;
+  return print_layers(package, engines, load, sample, options.layers);
 }
 
 }  // namespace
@@ -217,6 +258,7 @@ void add_bench_command(CLI::App& app, Action& action) {
   verb->add_option("--seconds", o->seconds, "How long to measure")
       ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();
+  verb->add_option("--layers", o->layers, "Show the layers that take the most, where the engine tells (openvino)");
   verb->add_flag("--no-agent", o->no_agent, "Leave the agent out");
   verb->add_option("--output", o->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))

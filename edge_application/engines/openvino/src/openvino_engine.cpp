@@ -40,6 +40,7 @@ ov::AnyMap properties_of(const verge_engine_load& load) {
     case VERGE_ENGINE_PRECISION_AUTO: break;
     default: throw Failure(VERGE_ENGINE_INVALID_ARGUMENT, "unknown precision");
   }
+  if (load.profile != 0) properties.insert(ov::enable_profiling(true));
   if (load.cache_directory != nullptr && load.cache_directory[0] != '\0') {
     properties.insert(ov::cache_dir(std::string(load.cache_directory)));
   }

@@ -1,5 +1,7 @@
 #include "openvino_request.hpp"
 
+#include <chrono>
+
 #include <openvino/runtime/exception.hpp>
 
 namespace verge::engines::openvino {
@@ -140,6 +142,17 @@ void Request::start(verge_engine_done done, void* user_data) {
 
 verge_engine_status Request::wait(verge_engine_error* error) {
   return async_.wait(error);
+}
+
+void Request::profile(verge_engine_each_layer each, void* user_data) const {
+  async_.check_idle();
+  // Throws when the model was not compiled for it.
+  for (const auto& layer : request_.get_profiling_info()) {
+    if (layer.status != ov::ProfilingInfo::Status::EXECUTED) continue;
+    const verge_engine_layer told{sizeof(verge_engine_layer), layer.node_name.c_str(), layer.node_type.c_str(),
+                                  std::chrono::nanoseconds(layer.real_time).count()};
+    each(user_data, &told);
+  }
 }
 
 void Request::cancel() {

@@ -40,6 +40,7 @@ class Request {
   void start(verge_engine_done done, void* user_data);
   verge_engine_status wait(verge_engine_error* error);
   void cancel();
+  void profile(verge_engine_each_layer each, void* user_data) const;
 
  private:
   void use(ov::CompiledModel& model);

@@ -174,6 +174,7 @@ Result<verge_engine_session*> load_here(const verge_engine_api& api, const std::
   load.cache_directory = cache.empty() ? nullptr : cache.c_str();
   load.options = given.data();
   load.option_count = given.size();
+  load.profile = options.profile ? 1 : 0;
   verge_engine_error error{};
   verge_engine_session* session = nullptr;
   const auto status = api.session_create(&load, &session, &error);

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -127,6 +128,23 @@ Result<void> Request::run() {
   const auto status = state_->model->api->request_run(state_->request, &error);
   if (status != VERGE_ENGINE_OK) return engine_error(status, state_->model->context, error.message);
   return state_->read_outputs();
+}
+
+Result<std::vector<LayerTime>> Request::profile() const {
+  const verge_engine_api& api = *state_->model->api;
+  if (api.struct_size < offsetof(verge_engine_api, request_profile) + sizeof(api.request_profile) ||
+      api.request_profile == nullptr) {
+    return Error(ErrorCode::unimplemented, "VRG-ENG-019",
+                 state_->model->context + ": this engine does not tell what its layers take; openvino does");
+  }
+  std::vector<LayerTime> layers;
+  const auto add = [](void* to, const verge_engine_layer* layer) {
+    static_cast<std::vector<LayerTime>*>(to)->push_back({layer->name, layer->kind, layer->time_ns});
+  };
+  verge_engine_error error{};
+  const auto status = api.request_profile(state_->request, add, &layers, &error);
+  if (status != VERGE_ENGINE_OK) return engine_error(status, state_->model->context, error.message);
+  return layers;
 }
 
 Result<Request> Session::create_request() {

@@ -128,6 +128,7 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::load(package::ModelPackage pac
   session.max_requests = state->choice.settings.workers;
   session.precision = precision(package.metadata.precision);
   session.isolation = options.isolation;
+  session.profile = options.profile;
   if (state->choice.engine == "torch") session.options.emplace_back("inputs", inputs_option(package.metadata.inputs));
   if (!options.state_directory.empty()) session.cache_directory = options.state_directory / "compiled";
   auto path = package.model_file();

@@ -246,6 +246,9 @@ Result<std::span<const TensorView>> Worker::infer() {
   return std::span<const TensorView>(s.outputs);
 }
 
+Result<std::vector<LayerTime>> Worker::profile() const {
+  return state_->request.profile();
+}
 std::span<const TensorView> Worker::last_outputs() const noexcept {
   return state_->outputs;
 }

@@ -120,7 +120,19 @@ typedef struct verge_engine_load {
   const char* cache_directory; /* null: keep nothing compiled between runs */
   const verge_engine_option* options;
   size_t option_count;
+  uint8_t profile; /* since minor 1: 1 when request_profile() will be called; runs may be slower */
 } verge_engine_load;
+
+/* What one layer (an operation as the engine runs it) took in a run. Strings live for the call. */
+typedef struct verge_engine_layer {
+  size_t struct_size;
+  const char* name;
+  const char* kind; /* "Convolution", as the engine calls it */
+  int64_t time_ns;
+} verge_engine_layer;
+
+/* Called for each layer by request_profile(). */
+typedef void (*verge_engine_each_layer)(void* user_data, const verge_engine_layer* layer);
 
 typedef struct verge_engine_session verge_engine_session;
 typedef struct verge_engine_request verge_engine_request;
@@ -183,6 +195,11 @@ typedef struct verge_engine_api {
   verge_engine_status (*request_wait)(verge_engine_request* request, verge_engine_error* error);
   /* Asks a started run to end early; it may end normally all the same. */
   verge_engine_status (*request_cancel)(verge_engine_request* request, verge_engine_error* error);
+
+  /* Since minor 1: tells what each layer took in the last run, in the order of execution, layers that were left out not
+     included. Null where the engine does not know; INVALID_ARGUMENT unless the model was loaded with `profile`. */
+  verge_engine_status (*request_profile)(verge_engine_request* request, verge_engine_each_layer each, void* user_data,
+                                         verge_engine_error* error);
 } verge_engine_api;
 
 /* The plug-in's table, static for the life of the process; null when `host_abi_major` is not supported. When the

@@ -12,14 +12,15 @@ namespace verge::engines {
 /// Session: static std::unique_ptr<Session> create(const verge_engine_load&); inputs(), outputs() giving lists of
 /// TensorDescription; std::unique_ptr<Request> create_request().
 /// Request: set_input_shape(index, shape), input(index, out), output(index, out), bind_input(index, tensor),
-/// bind_output(index, tensor), run(), start(done, user_data), wait(error) giving the run's status, cancel().
+/// bind_output(index, tensor), run(), start(done, user_data), wait(error) giving the run's status, cancel(); where the
+/// engine knows its layers, profile(each, user_data).
 /// All but wait() throw Failure.
 template <typename Session, typename Request>
 class Adapter {
  public:
   static constexpr verge_engine_api api(const char* name, const char* version, const char* formats) {
     return {.abi_major = VERGE_ENGINE_ABI_MAJOR,
-            .abi_minor = 0,
+            .abi_minor = 1,
             .struct_size = sizeof(verge_engine_api),
             .name = name,
             .version = version,
@@ -40,7 +41,8 @@ class Adapter {
             .request_run = run,
             .request_start = start,
             .request_wait = wait,
-            .request_cancel = cancel};
+            .request_cancel = cancel,
+            .request_profile = profiler()};
   }
 
  private:
@@ -126,6 +128,16 @@ class Adapter {
   }
   static Status cancel(verge_engine_request* request, Message* error) {
     return at_boundary(error, [&] { of(request)->cancel(); });
+  }
+  static constexpr decltype(verge_engine_api::request_profile) profiler() {
+    if constexpr (requires(Request & request, verge_engine_each_layer each) { request.profile(each, nullptr); }) {
+      return profile;
+    } else {
+      return nullptr;
+    }
+  }
+  static Status profile(verge_engine_request* request, verge_engine_each_layer each, void* user_data, Message* error) {
+    return at_boundary(error, [&] { of(request)->profile(each, user_data); });
   }
 };
 

@@ -42,7 +42,15 @@ struct SessionOptions {
   std::string device;                     ///< Empty: CPU.
   std::string delegate;                   ///< Empty: the engine's default.
   std::vector<std::pair<std::string, std::string>> options;
+  bool profile = false;                       ///< Request::profile() will be asked; runs may be slower.
   std::optional<IsolationOptions> isolation;  ///< Absent: in this process.
+};
+
+/// An operation as the engine runs it, and what it took.
+struct LayerTime {
+  std::string name;
+  std::string kind;
+  std::int64_t time_ns = 0;
 };
 
 class Session;
@@ -69,6 +77,9 @@ class Request {
   Result<void> bind_input(std::size_t index, std::span<std::byte> memory);
   /// Runs the model and waits. Allocates nothing itself.
   Result<void> run();
+  /// What each layer took in the last run. Errors: unimplemented (VRG-ENG-019) where the engine does not know;
+  /// the engine's own when the session was not made with `profile`.
+  Result<std::vector<LayerTime>> profile() const;
 
  private:
   friend class Session;

@@ -45,6 +45,7 @@ struct LoadOptions {
   std::optional<Goal> goal;               ///< Absent: latency, and a named engine is not measured.
   std::filesystem::path state_directory;  ///< Keeps engine choices and compiled models; empty: nothing is kept.
   ImageLimits image_limits;
+  bool profile = false;  ///< Worker::profile() will be asked.
   std::optional<IsolationOptions> isolation;  ///< The engine runs in a process of its own.
 };
 
@@ -109,6 +110,8 @@ class Worker {
   /// Runs the model on what the inputs hold; outputs in the package's order, valid until the next run.
   Result<std::span<const TensorView>> infer();
 
+  /// What each layer took in the last run. Errors: as Request::profile().
+  [[nodiscard]] Result<std::vector<LayerTime>> profile() const;
   /// Outputs of the last run, in the package's order; valid until the next.
   [[nodiscard]] std::span<const TensorView> last_outputs() const noexcept;
   [[nodiscard]] const StageTimes& times() const noexcept;
