@@ -78,7 +78,7 @@ TEST(Children, GetTheDescriptorsTheyAreGivenAndNoOther) {
   EXPECT_EQ(child->wait(30s)->exit_status, 0);
   EXPECT_THAT(said, HasSubstr("hello\n"));
   EXPECT_THAT(said, HasSubstr("/fd/3"));
-  EXPECT_THAT(said, ::testing::Not(HasSubstr(std::to_string(loose))));
+  EXPECT_THAT(said, ::testing::Not(HasSubstr("/fd/" + std::to_string(loose))));
 }
 
 TEST(Children, ThatCannotBeStartedSayWhy) {
