@@ -94,13 +94,13 @@ Result<void> Batches::run(Rows& rows, const Urgency& urgency) {
 
 /// While a worker is busy others join; when one is free at once they have `max_delay` to do so.
 void Batches::lead(Batch& batch, const Urgency& urgency) {
-  auto lease = [&]() -> Result<WorkerPool::Lease> {
-    if (pool_.options().batching.max_delay.count() > 0) {
-      std::unique_lock lock(mutex_);
-      wait_for_company(batch, lock);
-    }
-    return pool_.acquire(Urgency{batch.deadline, urgency.priority});
-  }();
+  Urgency of_all{{}, urgency.priority};
+  {
+    std::unique_lock lock(mutex_);
+    if (pool_.options().batching.max_delay.count() > 0) wait_for_company(batch, lock);
+    of_all.deadline = batch.deadline;
+  }
+  auto lease = pool_.acquire(of_all);
   {
     std::unique_lock lock(mutex_);
     if (open_ == &batch) open_ = nullptr;
