@@ -30,14 +30,14 @@ SHAPES = [  # datatype, rank, dimensions, quantised?
 def main():
     root = pathlib.Path(sys.argv[1])
     for kind in ("image", "preprocessing", "postprocessing", "features"):
-        (root / kind).mkdir(parents=True, exist_ok=True)
+        (root / f"fuzz_{kind}").mkdir(parents=True, exist_ok=True)
     for bits, channels, coding in ((8, 1, 1), (16, 1, 1), (16, 2, 1), (24, 1, 1), (32, 1, 1), (32, 2, 3)):
         content = bytes(range(200)) * 4
         head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 0, b"WAVE", b"fmt ", 16, coding, channels, 8000, 0, 0, bits, b"data",
                            len(content))
-        (root / "features" / f"sound{bits}-{channels}-{coding}.wav").write_bytes(head + content)
+        (root / "fuzz_features" / f"sound{bits}-{channels}-{coding}.wav").write_bytes(head + content)
     for i, row in enumerate(('{"a": 1, "b": "x"}', '[1, "y"]', 'a,b\n1,x\n', 'b,a\r\n"y",\r\n')):
-        (root / "features" / f"row{i}").write_text(row)
+        (root / "fuzz_features" / f"row{i}").write_text(row)
     number = 0
     for mode in ("RGB", "L", "RGBA", "P", "CMYK", "LA", "1", "I;16"):
         picture = Image.effect_mandelbrot((24, 16), (-2, -1, 1, 1), 20).convert("RGB")
@@ -48,15 +48,15 @@ def main():
                 picture.save(content, form, **options)
             except (OSError, ValueError):
                 continue
-            (root / "image" / f"{number}").write_bytes(content.getvalue() + b"\x41")
+            (root / "fuzz_image" / f"{number}").write_bytes(content.getvalue() + b"\x41")
             number += 1
     for i, text in enumerate(PRE):
         for rank in (b"\x0a\x04\x01\x06\x08\x03\x20\x30\x20", b"\x01\x84\x01\x06\x08\x03\x20\x30\x20", b"\x0a\x04\x01\x03\x06\x08\x20\x30\x20"):
-            (root / "preprocessing" / f"{i}-{rank[1]}-{rank[0]}-{rank[3]}").write_bytes(text.encode() + rank)
+            (root / "fuzz_preprocessing" / f"{i}-{rank[1]}-{rank[0]}-{rank[3]}").write_bytes(text.encode() + rank)
     for i, steps in enumerate(POST):
         for k, shape in enumerate(SHAPES):
             text = f"{{version: 1, steps: {steps}}}".encode()
-            (root / "postprocessing" / f"{i}-{k}").write_bytes(text + b"\0" + shape + b"\x28\x1e\x20" + bytes(range(40, 160, 3)))
+            (root / "fuzz_postprocessing" / f"{i}-{k}").write_bytes(text + b"\0" + shape + b"\x28\x1e\x20" + bytes(range(40, 160, 3)))
 
 
 if __name__ == "__main__":
