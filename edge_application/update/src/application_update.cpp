@@ -192,8 +192,8 @@ bool ApplicationUpdate::leave_given_up() {
   for (const auto& live : ports_.runtime.live(name_)) {
     if (live.given_up.empty()) continue;
     const auto before = active_->digest;
-    fall_back(Error(ErrorCode::failed_precondition, "VRG-UPD-017",
-                    fmt::format("model '{}' {}", live.model, live.given_up)));
+    fall_back(
+        Error(ErrorCode::failed_precondition, "VRG-UPD-017", fmt::format("model '{}' {}", live.model, live.given_up)));
     return active_->digest != before;
   }
   return false;

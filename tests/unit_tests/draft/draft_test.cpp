@@ -230,7 +230,10 @@ TEST_F(Drafts, FormatsOfModelFiles) {
   EXPECT_EQ(format("a.pt", "x"), "torchscript");
   EXPECT_EQ(format("a.ptl", "x"), "torchscript");
   EXPECT_EQ(format("a.pte", "x"), "executorch");
-  EXPECT_EQ(format("program", std::string_view("\x3c\x00\x00\x00" "ET12", 8)), "executorch");
+  EXPECT_EQ(format("program", std::string_view("\x3c\x00\x00\x00"
+                                               "ET12",
+                                               8)),
+            "executorch");
   EXPECT_EQ(format("a.pth", "x"), "VRG-DRF-001");
   EXPECT_EQ(format("saved/saved_model.pb", "x"), "tensorflow");
   EXPECT_EQ(*model_format(folder() / "saved"), wire::ModelFormat::tensorflow);

@@ -45,9 +45,7 @@ std::unique_ptr<Session> Session::create(const verge_engine_load& load) {
 }
 
 Session::Session(const verge_engine_load& load)
-    : module_(checked_path(load)),
-      threads_(thread_count(load)),
-      inputs_(declared_tensors(option(load, "inputs"))) {
+    : module_(checked_path(load)), threads_(thread_count(load)), inputs_(declared_tensors(option(load, "inputs"))) {
   if (inputs_.empty()) {
     throw Failure(
         VERGE_ENGINE_INVALID_ARGUMENT,

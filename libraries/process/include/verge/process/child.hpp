@@ -19,8 +19,8 @@ namespace verge::process {
 struct Program {
   std::filesystem::path executable;
   std::vector<std::string> arguments;  ///< Without the program's own name.
-  /// Ours, and the number that the child knows it by: 3, 4, … without a gap, or 1 for its output. Nothing else is passed
-  /// on but standard input, output and error.
+  /// Ours, and the number that the child knows it by: 3, 4, … without a gap, or 1 for its output. Nothing else is
+  /// passed on but standard input, output and error.
   std::vector<std::pair<int, int>> descriptors{};
   /// "NAME=value" each; absent: ours.
   std::optional<std::vector<std::string>> environment{};

@@ -44,7 +44,7 @@ struct Mask {
 struct Anomaly {
   float error = 0;  ///< Mean squared error of the reconstruction.
   float threshold = 0;
-  bool found = false;     ///< The error is above the threshold.
+  bool found = false;       ///< The error is above the threshold.
   std::size_t windows = 0;  ///< Of the sample.
 };
 

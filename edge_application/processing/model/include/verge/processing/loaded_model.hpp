@@ -45,7 +45,7 @@ struct LoadOptions {
   std::optional<Goal> goal;               ///< Absent: latency, and a named engine is not measured.
   std::filesystem::path state_directory;  ///< Keeps engine choices and compiled models; empty: nothing is kept.
   ImageLimits image_limits;
-  bool profile = false;  ///< Worker::profile() will be asked.
+  bool profile = false;                       ///< Worker::profile() will be asked.
   std::optional<IsolationOptions> isolation;  ///< The engine runs in a process of its own.
 };
 
@@ -97,8 +97,8 @@ class Worker {
   /// A picture in memory, for example a frame of a video.
   Result<const Prediction*> predict_image(const ImageView& image);
   /// A sample that is no picture, as Features::prepare() or Preprocessor::run_values() take it. Errors: theirs;
-  /// failed_precondition (VRG-MDL-004) when the model takes pictures; invalid_argument (VRG-MDL-010) for several windows
-  /// where one is wanted.
+  /// failed_precondition (VRG-MDL-004) when the model takes pictures; invalid_argument (VRG-MDL-010) for several
+  /// windows where one is wanted.
   Result<const Prediction*> predict_values(std::span<const std::byte> raw);
   /// The input tensors as raw bytes, one for each input, past the preprocessing. Errors: invalid_argument
   /// (VRG-MDL-005).
@@ -148,7 +148,8 @@ class LoadedModel : public std::enable_shared_from_this<LoadedModel> {
   [[nodiscard]] const EngineChoice& choice() const noexcept;
   [[nodiscard]] std::string_view engine_version() const noexcept;
   [[nodiscard]] bool takes_image() const noexcept;
-  /// Whether the engine runs in a process of its own; how often that was started again, and whether it is given up for good.
+  /// Whether the engine runs in a process of its own; how often that was started again, and whether it is given up for
+  /// good.
   [[nodiscard]] bool isolated() const;
   [[nodiscard]] std::size_t restarts() const;
   [[nodiscard]] bool given_up() const;
