@@ -38,6 +38,7 @@ void order_outputs(KerasImport& imported, const std::vector<wire::Tensor>& outpu
   for (auto& sample : imported.golden.samples) {
     if (sample.outputs.size() != order.size()) return;
     std::vector<std::string> sorted;
+    sorted.reserve(order.size());
     for (const std::size_t index : order) sorted.push_back(sample.outputs[index]);
     sample.outputs = std::move(sorted);
   }

@@ -82,7 +82,12 @@ Result<void> measure(std::vector<Measured>& all, double seconds) {
 }
 
 /// An infer request with binary tensors in and out; its JSON comes first.
-std::pair<std::string, std::size_t> infer_request(const processing::LoadedModel& model, const BenchSample& sample) {
+struct InferRequest {
+  std::string body;
+  std::size_t json_bytes = 0;
+};
+
+InferRequest infer_request(const processing::LoadedModel& model, const BenchSample& sample) {
   std::string json = R"({"parameters":{"binary_data_output":true},"inputs":[)";
   std::string tensors;
   for (std::size_t i = 0; i < sample.inputs.size(); ++i) {
@@ -215,12 +220,13 @@ Result<void> bench(const BenchOptions& options) {
                    return {};
                  }});
   std::unique_ptr<MeasuredAgent> agent;
-  const auto [request, json_bytes] = infer_request(*model, sample);
+  const auto request = infer_request(*model, sample);
   const std::string content(reinterpret_cast<const char*>(sample.content.data()), sample.content.size());
   if (!options.no_agent) {
     VERGE_ASSIGN(agent, MeasuredAgent::start(options.model, model->choice().engine, model->choice().settings.threads));
     all.push_back({"infer", "tensors over HTTP", [&]() -> Result<void> {
-                     VERGE_TRY(agent->post("/v2/models/model/infer", request, "application/octet-stream", json_bytes));
+                     VERGE_TRY(agent->post("/v2/models/model/infer", request.body, "application/octet-stream",
+                                           request.json_bytes));
                      return {};
                    }});
     all.push_back({"predict", "sample over HTTP", [&]() -> Result<void> {

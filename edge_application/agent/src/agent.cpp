@@ -54,8 +54,7 @@ struct Agent::State {
   std::unique_ptr<HubLink> hub;
   std::unique_ptr<ApiServer> api;
 
-  State(Log& l, std::string v)
-      : log(l), version(std::move(v)), metrics(device, version), serving(log, metrics, device) {}
+  State(Log& l, std::string v) : log(l), version(std::move(v)), metrics(device, version), serving(log, metrics) {}
 
   std::optional<http::Response> own_path(const http::Request& request) {
     if (request.path != "/status" || (request.method != "GET" && request.method != "HEAD")) return std::nullopt;

@@ -33,8 +33,8 @@ void release(const std::vector<std::weak_ptr<inference_api::ServedModel>>& old) 
 
 }  // namespace
 
-Serving::Serving(Log& log, telemetry::Metrics& metrics, const telemetry::DeviceInfo& device)
-    : log_(log), metrics_(metrics), device_(device), engines_(processing::default_engine_folder()) {}
+Serving::Serving(Log& log, telemetry::Metrics& metrics)
+    : log_(log), metrics_(metrics), engines_(processing::default_engine_folder()) {}
 
 Serving::~Serving() {
   stop();

@@ -14,7 +14,6 @@
 #include "verge/base/log.hpp"
 #include "verge/inference_api/model_repository.hpp"
 #include "verge/processing/engine.hpp"
-#include "verge/telemetry/device_info.hpp"
 #include "verge/telemetry/metrics.hpp"
 #include "verge/wire/edge_config.hpp"
 
@@ -25,7 +24,7 @@ class Serving {
  public:
   using Served = std::shared_ptr<inference_api::ServedModel>;
 
-  Serving(Log& log, telemetry::Metrics& metrics, const telemetry::DeviceInfo& device);
+  Serving(Log& log, telemetry::Metrics& metrics);
   ~Serving();
   Serving(const Serving&) = delete;
   Serving& operator=(const Serving&) = delete;
@@ -73,7 +72,6 @@ class Serving {
 
   Log& log_;
   telemetry::Metrics& metrics_;
-  const telemetry::DeviceInfo& device_;
   processing::EngineCatalogue engines_;
   inference_api::ModelRepository repository_;
   std::optional<TemporaryFolder> scratch_;

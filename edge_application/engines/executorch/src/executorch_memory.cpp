@@ -35,9 +35,11 @@ void* Arena::allocate(std::size_t size, std::size_t alignment) {
     return given;
   }
   const std::size_t block_size = std::max(kSmallestBlock, size + alignment);
-  blocks_.push_back({uninitialised(block_size), block_size});
+  Block& block = blocks_.emplace_back();
+  block.bytes = uninitialised(block_size);
+  block.size = block_size;
   block_ = blocks_.size() - 1;
-  std::byte* begin = blocks_.back().bytes.get();
+  std::byte* begin = block.bytes.get();
   const std::size_t gap = aligned(reinterpret_cast<std::uintptr_t>(begin), alignment);
   used_ = gap + size;
   return begin + gap;

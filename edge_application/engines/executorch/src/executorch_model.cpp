@@ -110,7 +110,7 @@ std::vector<Tensor> read_side(const std::string& side, std::size_t count, TagOf 
 std::string method_name(const ::executorch::runtime::Program& program, std::string_view wanted) {
   std::string list;
   std::string only;
-  const std::string name(wanted.empty() ? "forward" : wanted);
+  std::string name(wanted.empty() ? "forward" : wanted);
   for (std::size_t i = 0; i < program.num_methods(); ++i) {
     const auto found = program.get_method_name(i);
     check(found.error(), "reading the methods", Stage::load);

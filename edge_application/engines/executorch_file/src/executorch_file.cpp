@@ -34,8 +34,8 @@ constexpr std::size_t kShortestProgram = 64;
 std::size_t element_bytes(std::int8_t type) {
   // Byte, Char, Short, Int, Long, Half, Float, Double, three complex ones, Bool, QInt8, QUInt8, QInt32, BFloat16.
   static constexpr std::array<std::size_t, 16> kBytes{1, 1, 2, 4, 8, 2, 4, 8, 0, 0, 0, 1, 1, 1, 4, 2};
-  const auto index = static_cast<std::size_t>(type);
-  return type >= 0 && index < kBytes.size() ? kBytes[index] : 0;
+  const auto index = static_cast<std::uint8_t>(type);  // A negative one becomes larger than any that is known.
+  return index < kBytes.size() ? kBytes.at(index) : 0;
 }
 
 class Program {
