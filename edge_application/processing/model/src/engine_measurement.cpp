@@ -59,6 +59,7 @@ Result<double> rows_per_second(const LoadedModel& model, unsigned workers, std::
   const auto end = start + kThroughputTime;
   {
     std::vector<std::jthread> threads;
+    threads.reserve(all.size());
     for (auto& worker : all) {
       threads.emplace_back([&] {
         do {
