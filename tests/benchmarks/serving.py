@@ -26,6 +26,10 @@ BYTES = 150528  # A picture of 224 × 224 × 3.
 PEERS = ROOT / "build" / "peers-serving"
 TRITON = "nvidia-pytriton==0.7.0"  # Holds the real server, 2.51.
 MLSERVER = "mlserver==1.7.1"
+NUMPY = ["numpy<2", "pandas<3"]  # What the stub of Triton's Python models was built with: with 2, tensors come back empty.
+
+
+PROTOCOLS = {"http-infer": "HTTP", "http-json": "HTTP, JSON", "grpc-infer": "gRPC"}  # MLServer's HTTP knows no binary tensors.
 
 
 def free_port():
@@ -157,13 +161,13 @@ def bars(build, folder, rounds):
 def peer_environment():
     """Triton and MLServer, in an environment of their own, made once."""
     stamp = PEERS / "installed.txt"
-    wanted = f"{TRITON}\n{MLSERVER}\n"
+    wanted = "\n".join([TRITON, MLSERVER, *NUMPY, ""])
     if not stamp.exists() or stamp.read_text() != wanted:
         print("==> Installing Triton and MLServer to compare with (some minutes, 1 GB)", file=sys.stderr, flush=True)
         shutil.rmtree(PEERS, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", PEERS], check=True)
         pip = [PEERS / "bin/pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, MLSERVER], check=True)
+        subprocess.run([*pip, MLSERVER, *NUMPY], check=True)
         subprocess.run([*pip, "--no-deps", TRITON], check=True)
         stamp.write_text(wanted)
     return next(PEERS.glob("lib/python3*/site-packages"))
@@ -205,10 +209,10 @@ def start_mlserver(stack, site, folder):
         "debug": False, "use_structured_logging": False}))
     (home / "model-settings.json").write_text(json.dumps({"name": "identity", "implementation": "identity.Identity"}))
     (home / "identity.py").write_text(
-        "from mlserver import MLModel\nfrom mlserver.types import InferenceResponse, ResponseOutput\n\n\n"
+        "from mlserver import MLModel\nfrom mlserver.codecs import NumpyCodec\nfrom mlserver.types import InferenceResponse\n\n\n"
         "class Identity(MLModel):\n    async def load(self):\n        return True\n\n    async def predict(self, request):\n"
-        "        x = request.inputs[0]\n        return InferenceResponse(model_name=self.name, outputs=[ResponseOutput(\n"
-        "            name='y', shape=x.shape, datatype=x.datatype, data=x.data, parameters=x.parameters)])\n")
+        "        x = NumpyCodec.decode_input(request.inputs[0])\n"
+        "        return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output('y', x)])\n")
     server = Server(stack, [PEERS / "bin/mlserver", "start", home],
                     f"http://127.0.0.1:{http}/v2/models/identity/ready", log=open(folder / "mlserver.log", "w"))
     return server, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}"
@@ -247,7 +251,7 @@ def peers(build, folder, rounds):
     rows = ["| protocol | server | p50 µs | p99 µs | requests/s | CPU µs a request | resident MiB |",
             "|---|---|---|---|---|---|---|"]
     for name, start, kinds in (("Triton", start_triton, ("http-infer", "grpc-infer")),
-                               ("MLServer", start_mlserver, ("http-infer", "grpc-infer"))):
+                               ("MLServer", start_mlserver, ("http-json", "grpc-infer"))):
         with contextlib.ExitStack() as stack:
             own = folder / name
             own.mkdir()
@@ -255,9 +259,9 @@ def peers(build, folder, rounds):
             peer, peer_http, peer_grpc = start(stack, site, own)
             few = rounds if name == "Triton" else max(4, rounds // 4)
             for kind in kinds:
-                over_http = kind == "http-infer"
+                over_http = kind.startswith("http")
                 for connections in (1, 4):
-                    rows += compare(build, own, "HTTP" if over_http else "gRPC", kind, (agent, http if over_http else grpc),
+                    rows += compare(build, own, PROTOCOLS[kind], kind, (agent, http if over_http else grpc),
                                     (peer, peer_http if over_http else peer_grpc), name, few, connections)
     return rows
 
