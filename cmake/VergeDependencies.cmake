@@ -26,7 +26,14 @@ endforeach()
 
 include(VergeEngines)
 
-# SOCI has no CMake package in Debian.
+# libmosquitto has no CMake package in Debian.
+find_path(VERGE_MOSQUITTO_INCLUDE_DIR mosquitto.h REQUIRED)
+find_library(VERGE_MOSQUITTO mosquitto REQUIRED)
+add_library(mosquitto INTERFACE IMPORTED)
+target_link_libraries(mosquitto INTERFACE "${VERGE_MOSQUITTO}")
+target_include_directories(mosquitto SYSTEM INTERFACE "${VERGE_MOSQUITTO_INCLUDE_DIR}")
+
+# Nor has SOCI.
 find_path(VERGE_SOCI_INCLUDE_DIR soci/soci.h REQUIRED)
 find_library(VERGE_SOCI_CORE soci_core REQUIRED)
 find_library(VERGE_SOCI_SQLITE3 soci_sqlite3 REQUIRED)

@@ -84,6 +84,7 @@ std::string summary(const processing::Prediction& prediction) {
         out += fmt::format("{}{} {:.6g}", out.empty() ? "" : ", ", name, value);
       }
       break;
+    case processing::PredictionKind::custom: out = prediction.custom; break;
     case processing::PredictionKind::tensors:
       for (const auto& tensor : prediction.tensors) {
         out +=
@@ -99,24 +100,25 @@ class Printer final : public pipeline::Sink, public pipeline::Observer {
  public:
   explicit Printer(const RunOptions& options) : options_(options) {}
 
-  Result<void> put(const pipeline::Outcome& outcome) override {
+  Result<void> put(const pipeline::Event& event) override {
     progress_.clear();
+    const auto& finding = event.findings.front();
     if (options_.output == "json") {
-      std::string line = "{";
-      pipeline::append_outcome_json(outcome, line);
-      print(line + "}");
+      std::string line = "{\"source\":";
+      processing::append_json_string(event.sample.name, line);
+      print(fmt::format("{},\"frame\":{},{}}}", line, event.sample.index, finding.json));
     } else if (options_.output == "table" && !options_.show_preview) {
-      const auto& times = outcome.worker.times();
+      const auto& times = finding.times;
       const auto ms = [](std::int64_t ns) { return static_cast<double>(ns) / 1e6; };
       print(fmt::format("{}  {}  {:.2f} ms (decode {:.2f}, preprocess {:.2f}, infer {:.2f}, postprocess {:.2f})",
-                        shown_name(outcome.sample), summary(outcome.prediction), ms(times.total_ns()),
+                        shown_name(event.sample), summary(finding.prediction), ms(times.total_ns()),
                         ms(times.decode_ns), ms(times.preprocess_ns), ms(times.infer_ns), ms(times.postprocess_ns)));
     }
-    if (options_.output == "image" || options_.show_preview) return draw(outcome);
+    if (options_.output == "image" || options_.show_preview) return draw(event);
     return {};
   }
 
-  void on_predicted(const pipeline::Outcome&, const pipeline::Counts& counts) override {
+  void on_predicted(const pipeline::Event&, const pipeline::Counts& counts) override {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     progress_.show(fmt::format("{} done, {} failed, {:.1f} frames per second", counts.predicted, counts.failed,
                                static_cast<double>(counts.predicted) / std::max(seconds, 1e-3)));
@@ -143,27 +145,24 @@ class Printer final : public pipeline::Sink, public pipeline::Observer {
     return sample.encoded.empty() ? fmt::format("{} #{}", sample.name, sample.index) : sample.name;
   }
 
-  Result<void> draw(const pipeline::Outcome& outcome) {
-    processing::ImageView picture = outcome.sample.frame;
-    if (picture.empty()) {
-      VERGE_TRY(decoder_.decode(outcome.sample.encoded, processing::PixelFormat::rgb, picture_));
-      picture = picture_.view();
-    }
-    processing::draw_overlay(picture, outcome.prediction, outcome.worker.postprocessor().palette(), overlay_);
+  Result<void> draw(const pipeline::Event& event) {
+    const auto& finding = event.findings.front();
+    VERGE_ASSIGN(const auto picture, event.picture.view());
+    processing::draw_overlay(picture, finding.prediction, finding.palette, overlay_);
     if (options_.show_preview) {
       constexpr int kColumns = 80;
-      print(preview(overlay_.view(), kColumns) + shown_name(outcome.sample) + "  " + summary(outcome.prediction));
+      print(preview(overlay_.view(), kColumns) + shown_name(event.sample) + "  " + summary(finding.prediction));
     }
     if (options_.output != "image") return {};
-    const std::filesystem::path from(outcome.sample.name);
-    const std::string stem = outcome.sample.encoded.empty()
-                                 ? fmt::format("{}.{:06}", from.stem().string(), outcome.sample.index)
+    const std::filesystem::path from(event.sample.name);
+    const std::string stem = event.sample.encoded.empty()
+                                 ? fmt::format("{}.{:06}", from.stem().string(), event.sample.index)
                                  : from.stem().string();
-    const std::string base = fmt::format("{}.{}", stem, outcome.worker.model().package().metadata.name);
+    const std::string base = fmt::format("{}.{}", stem, finding.name);
     const std::filesystem::path folder(options_.directory);
     VERGE_TRY(write_picture(folder / (base + ".png"), overlay_.view()));
-    if (outcome.prediction.kind == processing::PredictionKind::mask) {
-      VERGE_TRY(write_picture(folder / (base + ".mask.png"), processing::class_numbers(outcome.prediction.mask)));
+    if (finding.prediction.kind == processing::PredictionKind::mask) {
+      VERGE_TRY(write_picture(folder / (base + ".mask.png"), processing::class_numbers(finding.prediction.mask)));
     }
     return {};
   }
@@ -178,9 +177,28 @@ class Printer final : public pipeline::Sink, public pipeline::Observer {
   const RunOptions& options_;
   Progress progress_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  processing::ImageDecoder decoder_;
-  processing::Image picture_;
   processing::Image overlay_;
+};
+
+/// The model that was loaded, as a pipeline sees it.
+class LoadedOnce final : public pipeline::Model {
+ public:
+  explicit LoadedOnce(processing::WorkerPool& workers) : workers_(workers) {}
+  [[nodiscard]] processing::WorkerPool& workers() const override { return workers_; }
+  void count(const processing::StageTimes&, bool) override {}
+
+ private:
+  processing::WorkerPool& workers_;
+};
+
+/// Hands on to what outlives the run.
+class Forward final : public pipeline::Sink {
+ public:
+  explicit Forward(pipeline::Sink& to) : to_(to) {}
+  Result<void> put(const pipeline::Event& event) override { return to_.put(event); }
+
+ private:
+  pipeline::Sink& to_;
 };
 
 void show_choice(const processing::LoadedModel& model) {
@@ -243,9 +261,15 @@ Result<int> run_model(const RunOptions& options) {
     while (!done.stop_requested() && !interrupted) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     if (interrupted) stop.request_stop();
   });
+  pipeline::Plan plan;
+  plan.steps.push_back({model->package().metadata.name, std::nullopt});
+  const auto once = std::make_shared<LoadedOnce>(*pool);
+  const auto find = [&once](const std::string&) -> Result<std::shared_ptr<pipeline::Model>> { return once; };
+  std::vector<std::unique_ptr<pipeline::Sink>> sinks;
+  sinks.push_back(std::make_unique<Forward>(printer));
   pipeline::Counts counts;
   for (const auto& source : sources) {
-    const auto part = pipeline::run(*source, *pool, printer, printer, stop.get_token());
+    const auto part = pipeline::run(plan, *source, find, sinks, printer, stop.get_token());
     counts.predicted += part.predicted;
     counts.failed += part.failed;
     counts.dropped += part.dropped;

@@ -143,8 +143,8 @@ def soak(build, folder, seconds):
     pictures.mkdir()
     agent = Agent(build, folder, "version: 1\napi: { port: 0 }\nstate_directory: state\n"
                   f"models: [{{ package: {MODEL}, name: model, threads: 1 }}]\n"
-                  f"pipelines: [{{ name: watch, source: {{ folder: {{ path: {pictures}, watch: true }} }}, model: model, "
-                  f"sink: {{ json_lines: {{ path: {folder}/out.jsonl }} }} }}]\n")
+                  f"pipelines: [{{ name: watch, source: {{ folder: {{ path: {pictures}, watch: true }} }}, models: [{{ model: model }}], "
+                  f"sinks: [{{ json_lines: {{ path: {folder}/out.jsonl }} }}] }}]\n")
     content = picture()
     load = Load(agent.port, content, 15)
     start, residents, written = time.monotonic(), [], 0

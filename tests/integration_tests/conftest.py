@@ -70,6 +70,9 @@ class Agent:
         status, text = self.request(path, body, headers)
         return status, json.loads(text) if text else None
 
+    def resident_kib(self):
+        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{self.process.pid}/status").read_text())[1])
+
     def stop(self):
         """Ends it gracefully; the exit status."""
         self.process.send_signal(signal.SIGTERM)

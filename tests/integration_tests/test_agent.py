@@ -145,8 +145,8 @@ def test_a_folder_pipeline_watches_and_survives_bad_files(agent, tmp_path):
 api: {{ port: 0 }}
 models: [{{ package: {MODELS}/efficientnet_lite0 }}]
 pipelines:
-  - {{ name: inbox, source: {{ folder: {{ path: inbox, watch: true }} }}, model: efficientnet_lite0,
-      sink: {{ json_lines: {{ path: out.jsonl }} }} }}
+  - {{ name: inbox, source: {{ folder: {{ path: inbox, watch: true }} }}, models: [{{ model: efficientnet_lite0 }}],
+      sinks: [{{ json_lines: {{ path: out.jsonl }} }}] }}
 """)
     running.wait("a sample failed.*b.png")
     shutil.copy(photograph("coffee.png"), tmp_path / "c.png")
@@ -166,8 +166,8 @@ def test_a_video_pipeline(agent, tmp_path, data):
 api: {{ port: 0 }}
 models: [{{ package: {MODELS}/efficientnet_lite0 }}]
 pipelines:
-  - {{ name: clip, source: {{ video: {{ path: {data}/video/bigbuckbunny.mp4 }} }}, model: efficientnet_lite0,
-      sink: {{ json_lines: {{ path: out.jsonl }} }} }}
+  - {{ name: clip, source: {{ video: {{ path: {data}/video/bigbuckbunny.mp4 }} }}, models: [{{ model: efficientnet_lite0 }}],
+      sinks: [{{ json_lines: {{ path: out.jsonl }} }}] }}
 """)
     running.wait("pipeline ended.*predicted=132")
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 132
@@ -180,8 +180,8 @@ def test_a_full_disk_stops_neither_the_pipeline_nor_the_agent(agent, tmp_path):
 api: {{ port: 0 }}
 models: [{{ package: {MODELS}/efficientnet_lite0 }}]
 pipelines:
-  - {{ name: full, source: {{ folder: {{ path: inbox }} }}, model: efficientnet_lite0,
-      sink: {{ json_lines: {{ path: /dev/full }} }} }}
+  - {{ name: full, source: {{ folder: {{ path: inbox }} }}, models: [{{ model: efficientnet_lite0 }}],
+      sinks: [{{ json_lines: {{ path: /dev/full }} }}] }}
 """)
     running.wait("No space left on device; free some space")
     running.wait("pipeline ended.*unwritten=1")

@@ -136,8 +136,8 @@ def test_an_application_is_switched_as_one(fleet, device, tmp_path):
     def document(version):
         return {"schema_version": 1, "name": "pair", "version": version,
                 "models": [{"model": "left", "version": version, "name": "l"}, {"model": "right", "version": version}],
-                "pipelines": [{"name": "watch", "model": "l", "source": {"folder": {"path": str(inbox), "watch": True}},
-                               "sink": {"json_lines": {"path": str(out)}}}]}
+                "pipelines": [{"name": "watch", "models": [{"model": "l"}], "source": {"folder": {"path": str(inbox), "watch": True}},
+                               "sinks": [{"json_lines": {"path": str(out)}}]}]}
     for version in ("1.0.0", "2.0.0"):
         file = tmp_path / f"pair-{version}.json"
         file.write_text(json.dumps(document(version)))

@@ -8,6 +8,7 @@
 #include "api_server.hpp"
 #include "configured_models.hpp"
 #include "hub_link.hpp"
+#include "pipeline_paths.hpp"
 #include "serving.hpp"
 
 namespace verge::agent {
@@ -57,6 +58,10 @@ struct Agent::State {
   State(Log& l, std::string v) : log(l), version(std::move(v)), metrics(device, version), serving(log, metrics) {}
 
   std::optional<http::Response> own_path(const http::Request& request) {
+    if (auto answer = answer_pipelines(request, serving)) return answer;
+    if (request.path == "/metrics") {
+      for (const auto& pipeline : serving.pipelines()) pipeline->refresh_metrics();
+    }
     if (request.path != "/status" || (request.method != "GET" && request.method != "HEAD")) return std::nullopt;
     if (hub != nullptr) return http::Response{200, "application/json", {}, hub->status_json()};
     return http::Response{
@@ -78,6 +83,7 @@ struct Agent::State {
     ServingOptions options;
     options.threads = next.threads > 0 ? static_cast<unsigned>(next.threads) : std::max(device.cores, 1U);
     options.isolation = next.isolation;
+    options.custom_steps = next.custom_steps.value_or(wire::CustomSteps{});
     options.slow_request_ms = next.logging.value_or(wire::Logging{}).slow_request_ms.value_or(0);
     options.model_memory_bytes =
         static_cast<std::uint64_t>(next.model_memory_bytes.value_or(static_cast<std::int64_t>(device.memory_bytes)));
@@ -127,7 +133,7 @@ Result<void> Agent::start(const wire::EdgeConfig& configuration) {
   s.log.info("ready", {{"url", s.api->url()},
                        {"grpc", s.api->grpc_address()},
                        {"models", s.serving.models().size()},
-                       {"pipelines", s.serving.pipelines()},
+                       {"pipelines", s.serving.pipelines().size()},
                        {"device", s.device.host_name},
                        {"processor", s.device.processor},
                        {"cores", static_cast<long long>(s.device.cores)}});
@@ -146,7 +152,7 @@ Result<void> Agent::reload(const wire::EdgeConfig& configuration) {
   if (!same_server(before.api.value_or(wire::Api{}), configuration.api.value_or(wire::Api{}))) {
     s.log.warning("a change under 'api' takes effect at the next start");
   }
-  s.log.info("reloaded", {{"models", s.serving.models().size()}, {"pipelines", s.serving.pipelines()}});
+  s.log.info("reloaded", {{"models", s.serving.models().size()}, {"pipelines", s.serving.pipelines().size()}});
   return {};
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "pipeline_parts.hpp"
 #include "verge/agent/agent.hpp"
 #include "verge/base/text.hpp"
 
@@ -22,6 +23,7 @@ Result<void> check_names(const wire::EdgeConfig& configuration, std::string_view
   }
   std::set<std::string> pipelines;
   for (const auto& pipeline : configuration.pipelines) {
+    VERGE_TRY(check_pipeline(pipeline, origin));
     if (pipelines.insert(pipeline.name).second) continue;
     return Error(
         ErrorCode::invalid_argument, "VRG-AGT-001",
@@ -57,6 +59,34 @@ void make_absolute(wire::Api& api, const std::filesystem::path& folder) {
   if (api.tls->client_authority) make_absolute(*api.tls->client_authority, folder);
 }
 
+void make_absolute(std::optional<std::string>& path, const std::filesystem::path& folder) {
+  if (path) make_absolute(*path, folder);
+}
+
+void make_absolute(wire::MqttBroker& broker, const std::filesystem::path& folder) {
+  make_absolute(broker.credentials, folder);
+  if (!broker.tls) return;
+  make_absolute(broker.tls->authority, folder);
+  make_absolute(broker.tls->certificate, folder);
+  make_absolute(broker.tls->key, folder);
+}
+
+void make_absolute(wire::PipelineEntry& pipeline, const std::filesystem::path& folder) {
+  auto& source = pipeline.source;
+  if (source.folder) make_absolute(source.folder->path, folder);
+  if (source.video) make_absolute(source.video->path, folder);
+  if (source.stream) make_absolute(source.stream->credentials, folder);
+  if (source.mqtt) make_absolute(source.mqtt->broker, folder);
+  for (auto& sink : pipeline.sinks) {
+    if (sink.json_lines) make_absolute(sink.json_lines->path, folder);
+    if (sink.video) make_absolute(sink.video->path, folder);
+    if (sink.mqtt) make_absolute(sink.mqtt->broker, folder);
+    if (!sink.webhook) continue;
+    make_absolute(sink.webhook->token, folder);
+    make_absolute(sink.webhook->authority, folder);
+  }
+}
+
 }  // namespace
 
 Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
@@ -76,11 +106,7 @@ Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
   if (configuration.hub) make_absolute(configuration.hub->enrolment, folder);
   if (configuration.state_directory) make_absolute(*configuration.state_directory, folder);
   for (auto& model : configuration.models) make_absolute(model.package, folder);
-  for (auto& pipeline : configuration.pipelines) {
-    if (pipeline.source.folder) make_absolute(pipeline.source.folder->path, folder);
-    if (pipeline.source.video) make_absolute(pipeline.source.video->path, folder);
-    if (pipeline.sink.json_lines) make_absolute(pipeline.sink.json_lines->path, folder);
-  }
+  for (auto& pipeline : configuration.pipelines) make_absolute(pipeline, folder);
   return configuration;
 }
 

@@ -2,93 +2,209 @@
 
 #include <chrono>
 
-namespace verge::agent {
+#include <nlohmann/json.hpp>
 
-/// Counts and logs; a source that fails on every sample must not flood the log.
+namespace verge::agent {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Lets one line a second through, and says how many were held back.
+class Throttle {
+ public:
+  /// The number of lines since the last one; nothing when this one is held back.
+  std::optional<long long> admit() {
+    const auto now = Clock::now();
+    if (last_ && now - *last_ < std::chrono::seconds(1)) {
+      ++held_back_;
+      return std::nullopt;
+    }
+    last_ = now;
+    return std::exchange(held_back_, 0);
+  }
+
+ private:
+  std::optional<Clock::time_point> last_;
+  long long held_back_ = 0;
+};
+
+}  // namespace
+
+/// A model of the repository, as a pipeline sees it.
+class PipelineThread::ServedModel final : public pipeline::Model {
+ public:
+  explicit ServedModel(std::shared_ptr<inference_api::ServedModel> served) : served_(std::move(served)) {}
+  [[nodiscard]] processing::WorkerPool& workers() const override { return *served_->workers; }
+  void count(const processing::StageTimes& times, bool failed) override {
+    if (!failed) served_->observe(times);
+    served_->tally.count(failed);
+  }
+  [[nodiscard]] bool is(const std::shared_ptr<inference_api::ServedModel>& served) const { return served_ == served; }
+
+ private:
+  std::shared_ptr<inference_api::ServedModel> served_;
+};
+
+/// Counts and logs; a source or sink that fails all the time must not flood the log. Thread-safe.
 class PipelineThread::Reporter final : public pipeline::Observer {
  public:
-  Reporter(std::string name, std::shared_ptr<inference_api::ServedModel> model,
-           std::shared_ptr<telemetry::PipelineMetrics> metrics, Log& log)
-      : name_(std::move(name)), model_(std::move(model)), metrics_(std::move(metrics)), log_(log) {}
+  Reporter(std::string name, std::shared_ptr<telemetry::PipelineMetrics> metrics, Log& log)
+      : name_(std::move(name)), metrics_(std::move(metrics)), log_(log) {}
 
-  void on_predicted(const pipeline::Outcome& outcome, const pipeline::Counts& counts) override {
-    model_->observe(outcome.worker.times());
-    model_->tally.count(false);
-    metrics_->predicted();
-    count_dropped(counts);
+  void on_predicted(const pipeline::Event& event, const pipeline::Counts& counts) override {
+    metrics_->observe_age(Clock::now() - event.sample.arrived);
+    keep(counts);
   }
   void on_error(const pipeline::Sample& sample, const Error& error, const pipeline::Counts& counts) override {
-    metrics_->failed();
-    model_->tally.count(true);
-    count_dropped(counts);
-    const auto now = std::chrono::steady_clock::now();
-    if (last_ && now - *last_ < std::chrono::seconds(1)) {
-      ++unlogged_;
-      return;
-    }
+    keep(counts);
+    const std::lock_guard lock(mutex_);
+    last_error_ = error.text();
+    const auto held_back = samples_.admit();
+    if (!held_back) return;
     log_.warning("a sample failed", {{"pipeline", name_},
                                      {"source", sample.name},
                                      {"error", error.text()},
-                                     {"more_since_the_last_line", static_cast<long long>(unlogged_)}});
-    last_ = now;
-    unlogged_ = 0;
+                                     {"more_since_the_last_line", *held_back}});
   }
-  void finish(const pipeline::Counts& counts) const {
+  void on_sink_error(const Error& error) {
+    const std::lock_guard lock(mutex_);
+    last_error_ = error.text();
+    const auto held_back = sinks_.admit();
+    if (!held_back) return;
+    log_.warning("a sink does not take events", {{"pipeline", name_}, {"error", error.text()}});
+  }
+  void on_connected(std::int64_t reconnects) {
+    const std::lock_guard lock(mutex_);
+    connected_ = true;
+    reconnects_ = reconnects;
+    metrics_->set_reconnects(reconnects);
+    log_.info("the source is there", {{"pipeline", name_}, {"reconnects", static_cast<long long>(reconnects)}});
+  }
+  void on_lost(const Error& error) {
+    const std::lock_guard lock(mutex_);
+    const bool news = std::exchange(connected_, false) || last_error_ != error.text();
+    last_error_ = error.text();
+    if (news) log_.warning("the source is away; it is tried again", {{"pipeline", name_}, {"error", error.text()}});
+  }
+  void finish(const pipeline::Counts& counts) {
+    keep(counts);
     log_.info("pipeline ended", {{"pipeline", name_},
                                  {"predicted", static_cast<long long>(counts.predicted)},
                                  {"failed", static_cast<long long>(counts.failed)},
                                  {"unwritten", static_cast<long long>(counts.unwritten)},
-                                 {"dropped", static_cast<long long>(counts.dropped)}});
+                                 {"dropped", static_cast<long long>(counts.dropped)},
+                                 {"limited", static_cast<long long>(counts.limited)}});
   }
+  void await_source() {
+    const std::lock_guard lock(mutex_);
+    connected_ = false;
+  }
+  [[nodiscard]] nlohmann::json status() const {
+    const std::lock_guard lock(mutex_);
+    nlohmann::json status{{"state", connected_ ? "running" : "waiting"},
+                          {"reconnects", reconnects_},
+                          {"predicted", counts_.predicted},
+                          {"failed", counts_.failed},
+                          {"unwritten", counts_.unwritten},
+                          {"dropped", counts_.dropped},
+                          {"limited", counts_.limited}};
+    if (!last_error_.empty()) status["last_error"] = last_error_;
+    return status;
+  }
+  [[nodiscard]] telemetry::PipelineMetrics& metrics() const { return *metrics_; }
 
  private:
-  void count_dropped(const pipeline::Counts& counts) {
-    metrics_->dropped(counts.dropped - dropped_);
-    dropped_ = counts.dropped;
+  void keep(const pipeline::Counts& counts) {
+    metrics_->set_samples({counts.predicted, counts.failed, counts.unwritten, counts.dropped, counts.limited});
+    const std::lock_guard lock(mutex_);
+    counts_ = counts;
   }
-  std::string name_;
-  std::shared_ptr<inference_api::ServedModel> model_;
-  std::shared_ptr<telemetry::PipelineMetrics> metrics_;
+  const std::string name_;
+  const std::shared_ptr<telemetry::PipelineMetrics> metrics_;
   Log& log_;
-  std::int64_t dropped_ = 0;
-  std::optional<std::chrono::steady_clock::time_point> last_;
-  std::int64_t unlogged_ = 0;
+  mutable std::mutex mutex_;
+  bool connected_ = true;
+  std::int64_t reconnects_ = 0;
+  pipeline::Counts counts_;
+  std::string last_error_;
+  Throttle samples_;
+  Throttle sinks_;
 };
 
-namespace {
-
-Result<std::unique_ptr<pipeline::Source>> open_source(const wire::Source& source) {
-  if (source.folder) return pipeline::folder_source(source.folder->path, source.folder->watch);
-  if (source.video) return pipeline::video_source(source.video->path, {source.video->loop, source.video->paced});
-  const auto& camera = *source.camera;
-  return pipeline::camera_source(static_cast<int>(camera.device), static_cast<int>(camera.width.value_or(0)),
-                                 static_cast<int>(camera.height.value_or(0)));
-}
-
-}  // namespace
-
 Result<std::unique_ptr<PipelineThread>> PipelineThread::start(const wire::PipelineEntry& entry,
-                                                              std::shared_ptr<inference_api::ServedModel> model,
+                                                              const inference_api::ModelRepository& models,
                                                               telemetry::Metrics& metrics, Log& log) {
+  VERGE_TRY(check_pipeline(entry, "application"));
   std::unique_ptr<PipelineThread> started(new PipelineThread);
-  VERGE_ASSIGN(started->source_, open_source(entry.source));
-  VERGE_ASSIGN(started->sink_, pipeline::json_lines_sink(entry.sink.json_lines->path));
-  started->entry_ = wire::write_json_line(wire::to_node(entry));
-  started->model_ = std::move(model);
-  started->reporter_ = std::make_unique<Reporter>(entry.name, started->model_, metrics.pipeline(entry.name), log);
-  started->thread_ = std::jthread([self = started.get()](const std::stop_token& stop) {
-    const auto counts = pipeline::run(*self->source_, *self->model_->workers, *self->sink_, *self->reporter_, stop);
-    self->reporter_->finish(counts);
-    self->ended_ = true;
-  });
+  started->entry_ = entry;
+  started->text_ = wire::write_json_line(wire::to_node(entry));
+  started->models_ = &models;
+  started->reporter_ = std::make_unique<Reporter>(entry.name, metrics.pipeline(entry.name), log);
+  Reporter& reporter = *started->reporter_;
+  pipeline::Connection connection;
+  connection.on_connected = [&reporter](std::int64_t reconnects) { reporter.on_connected(reconnects); };
+  connection.on_lost = [&reporter](const Error& error) { reporter.on_lost(error); };
+  VERGE_ASSIGN(auto sinks, open_sinks(entry, [&reporter](const Error& error) { reporter.on_sink_error(error); }));
+  started->sinks_ = std::move(sinks.sinks);
+  started->preview_ = std::move(sinks.preview);
+  VERGE_ASSIGN(auto source, open_source(entry, connection));
+  if (source.reconnects) reporter.await_source();
+  started->source_ = std::move(source.source);
+  started->inbox_ = std::move(source.inbox);
+  started->thread_ = std::jthread([self = started.get()](const std::stop_token& stop) { self->run(stop); });
   return started;
 }
 
-PipelineThread::~PipelineThread() = default;
+PipelineThread::~PipelineThread() {
+  if (inbox_ != nullptr) inbox_->close();
+}
 
-bool PipelineThread::runs(const wire::PipelineEntry& entry,
-                          const std::shared_ptr<inference_api::ServedModel>& model) const {
-  return model_ == model && !(ended_ && entry.source.camera) && entry_ == wire::write_json_line(wire::to_node(entry));
+void PipelineThread::run(const std::stop_token& stop) {
+  const auto plan = plan_of(entry_);
+  const auto counts = pipeline::run(
+      plan, *source_, [this](const std::string& name) { return find(name); }, sinks_, *reporter_, stop);
+  reporter_->finish(counts);
+  ended_ = true;
+  if (preview_ != nullptr) preview_->end();
+}
+
+Result<std::shared_ptr<pipeline::Model>> PipelineThread::find(const std::string& name) {
+  VERGE_ASSIGN(auto served, models_->find(name, ""));
+  auto& found = found_[name];
+  if (found == nullptr || !found->is(served)) found = std::make_shared<ServedModel>(std::move(served));
+  return std::shared_ptr<pipeline::Model>(found);
+}
+
+bool PipelineThread::runs(const wire::PipelineEntry& entry) const {
+  return text_ == wire::write_json_line(wire::to_node(entry));
+}
+
+std::string PipelineThread::status_json() const {
+  auto status = reporter_->status();
+  status["name"] = entry_.name;
+  status["source"] = kind_of(entry_.source);
+  status["preview"] = preview_ != nullptr;
+  if (ended_) status["state"] = "ended";
+  for (const auto& model : entry_.models) status["models"].push_back(model.model);
+  for (std::size_t i = 0; i < sinks_.size(); ++i) {
+    nlohmann::json sink{{"kind", kind_of(entry_.sinks[i])}};
+    if (entry_.sinks[i].mqtt || entry_.sinks[i].webhook) {
+      const auto deliveries = sinks_[i]->deliveries();
+      sink["delivered"] = deliveries.delivered;
+      sink["dropped"] = deliveries.dropped;
+      sink["waiting"] = deliveries.waiting;
+    }
+    status["sinks"].push_back(std::move(sink));
+  }
+  return status.dump();
+}
+
+void PipelineThread::refresh_metrics() const {
+  for (std::size_t i = 0; i < sinks_.size(); ++i) {
+    if (!entry_.sinks[i].mqtt && !entry_.sinks[i].webhook) continue;
+    const auto deliveries = sinks_[i]->deliveries();
+    reporter_->metrics().set_deliveries(i, kind_of(entry_.sinks[i]), deliveries.delivered, deliveries.dropped);
+  }
 }
 
 }  // namespace verge::agent

@@ -2,41 +2,60 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 
+#include "pipeline_parts.hpp"
 #include "verge/base/log.hpp"
 #include "verge/inference_api/model_repository.hpp"
-#include "verge/pipeline/runner.hpp"
 #include "verge/telemetry/metrics.hpp"
-#include "verge/wire/edge_config.hpp"
 
 namespace verge::agent {
 
-/// Runs from construction to destruction, or to the end of its source. Keeps its model.
+/// Runs from construction to destruction, or to the end of its source. Looks its models up for each sample: an update
+/// of one interrupts neither source nor sinks.
 class PipelineThread {
  public:
-  /// Opens source and sink first. Errors: theirs.
+  /// Opens source and sinks first; cameras, streams and brokers are waited for in the background. References must
+  /// outlive it. Errors: those of the parts.
   static Result<std::unique_ptr<PipelineThread>> start(const wire::PipelineEntry& entry,
-                                                       std::shared_ptr<inference_api::ServedModel> model,
+                                                       const inference_api::ModelRepository& models,
                                                        telemetry::Metrics& metrics, Log& log);
   ~PipelineThread();
-  /// Whether it runs (or, a folder or video, has run to its end) just what start() would run now. A camera that was
-  /// lost is started again.
-  [[nodiscard]] bool runs(const wire::PipelineEntry& entry,
-                          const std::shared_ptr<inference_api::ServedModel>& model) const;
   PipelineThread(const PipelineThread&) = delete;
   PipelineThread& operator=(const PipelineThread&) = delete;
 
+  /// Whether it runs (or has run to its end) just what start() would run now.
+  [[nodiscard]] bool runs(const wire::PipelineEntry& entry) const;
+  [[nodiscard]] const std::string& name() const noexcept { return entry_.name; }
+  /// One JSON object: name, state ("running", "waiting" for its source, "ended"), counts, sinks.
+  [[nodiscard]] std::string status_json() const;
+  /// Brings the metrics of what happens elsewhere up to date.
+  void refresh_metrics() const;
+  /// Null: it has none.
+  [[nodiscard]] const std::shared_ptr<pipeline::Preview>& preview() const noexcept { return preview_; }
+  /// Null: its source is not 'http'.
+  [[nodiscard]] const std::shared_ptr<pipeline::SampleQueue>& inbox() const noexcept { return inbox_; }
+
  private:
   class Reporter;
+  class ServedModel;
   PipelineThread() = default;
-  std::string entry_;  ///< As JSON.
-  std::shared_ptr<inference_api::ServedModel> model_;
-  std::unique_ptr<pipeline::Source> source_;
-  std::unique_ptr<pipeline::Sink> sink_;
+  void run(const std::stop_token& stop);
+  Result<std::shared_ptr<pipeline::Model>> find(const std::string& name);
+
+  wire::PipelineEntry entry_;
+  std::string text_;  ///< The entry as JSON.
+  const inference_api::ModelRepository* models_ = nullptr;
+  std::map<std::string, std::shared_ptr<ServedModel>> found_;  ///< As last looked up.
   std::unique_ptr<Reporter> reporter_;
+  std::shared_ptr<pipeline::Preview> preview_;
+  std::shared_ptr<pipeline::SampleQueue> inbox_;
+  std::vector<std::unique_ptr<pipeline::Sink>> sinks_;
+  std::unique_ptr<pipeline::Source> source_;
   std::atomic<bool> ended_{false};
   std::jthread thread_;
 };

@@ -113,13 +113,17 @@ Result<Serving::Entry> Serving::load(const ModelOrder& order, const Group* prese
                              order.digest, package.digest));
   }
   const std::string name = order.entry.name.value_or(package.metadata.name);
-  const auto options = load_options(order.entry, package.metadata, options_);
+  auto options = load_options(order.entry, package.metadata, options_);
+  options.custom_steps.on_ended = [this, name](const Error& error) {
+    log_.warning("custom step ended", {{"model", name}, {"error", error.text()}});
+  };
   wire::ModelEntry running = order.entry;
   running.package.clear();
   if (!running.isolation) running.isolation = options_.isolation;
   Entry entry;
-  entry.fingerprint = fmt::format("{} {} {} {} {}", name, package.digest, wire::write_json_line(wire::to_node(running)),
-                                  options_.threads, options_.max_image_pixels);
+  entry.fingerprint = fmt::format(
+      "{} {} {} {} {} {}", name, package.digest, wire::write_json_line(wire::to_node(running)), options_.threads,
+      options_.max_image_pixels, wire::write_json_line(wire::to_node(options_.custom_steps)));
   if (present != nullptr) {
     const auto same = std::ranges::find(present->entries, entry.fingerprint, &Entry::fingerprint);
     if (same != present->entries.end()) return *same;
@@ -208,38 +212,50 @@ void Serving::switch_groups() {
   renew_pipelines();
 }
 
+/// A pipeline starts when all its models are there, and goes when one has gone.
+Result<void> Serving::check_models(const wire::PipelineEntry& entry) const {
+  for (const auto& model : entry.models) VERGE_TRY(repository_.find(model.model, ""));
+  return {};
+}
+
 void Serving::renew_pipelines() {
-  const auto wanted = [this](const PipelineThread& running) {
-    return std::ranges::any_of(groups_, [&](const auto& group) {
-      return std::ranges::any_of(group.second.pipelines, [&](const wire::PipelineEntry& entry) {
-        const auto model = repository_.find(entry.model, "");
-        return model && running.runs(entry, *model);
-      });
-    });
-  };
-  std::erase_if(pipelines_, [&](const auto& running) { return !wanted(*running); });
+  std::vector<std::shared_ptr<PipelineThread>> kept;
+  std::vector<const wire::PipelineEntry*> missing;
   for (const auto& [name, group] : groups_) {
     for (const auto& entry : group.pipelines) {
-      auto model = repository_.find(entry.model, "");
-      if (!model) {
-        log_.error("pipeline not started", {{"pipeline", entry.name}, {"error", model.error().text()}});
+      if (const auto there = check_models(entry); !there) {
+        log_.error("pipeline not started", {{"pipeline", entry.name}, {"error", there.error().text()}});
         continue;
       }
-      if (std::ranges::any_of(pipelines_, [&](const auto& running) { return running->runs(entry, *model); })) continue;
-      auto started = PipelineThread::start(entry, std::move(*model), metrics_, log_);
-      if (!started) {
-        log_.error("pipeline not started", {{"pipeline", entry.name}, {"error", started.error().text()}});
-        continue;
+      const auto running = std::ranges::find_if(pipelines_, [&](const auto& one) { return one->runs(entry); });
+      if (running != pipelines_.end()) {
+        kept.push_back(*running);
+      } else {
+        missing.push_back(&entry);
       }
-      log_.info("pipeline started", {{"pipeline", entry.name}, {"model", entry.model}});
-      pipelines_.push_back(std::move(*started));
     }
   }
+  keep_pipelines(kept);  // Before others start: a camera or a file has one reader at a time.
+  for (const auto* entry : missing) {
+    auto started = PipelineThread::start(*entry, repository_, metrics_, log_);
+    if (!started) {
+      log_.error("pipeline not started", {{"pipeline", entry->name}, {"error", started.error().text()}});
+      continue;
+    }
+    log_.info("pipeline started", {{"pipeline", entry->name}, {"models", entry->models.size()}});
+    kept.push_back(std::move(*started));
+  }
+  keep_pipelines(std::move(kept));
+}
+
+void Serving::keep_pipelines(std::vector<std::shared_ptr<PipelineThread>> kept) {
+  const std::lock_guard lock(pipelines_mutex_);
+  pipelines_.swap(kept);
 }
 
 void Serving::stop() {
   const std::lock_guard lock(mutex_);
-  pipelines_.clear();
+  keep_pipelines({});
 }
 
 std::vector<Serving::Served> Serving::models(const std::string& group) const {
@@ -264,9 +280,15 @@ bool Serving::isolates() const {
   return std::ranges::any_of(*all, [](const auto& model) { return model.second->workers->model().isolated(); });
 }
 
-std::size_t Serving::pipelines() const {
-  const std::lock_guard lock(mutex_);
-  return pipelines_.size();
+std::vector<std::shared_ptr<PipelineThread>> Serving::pipelines() const {
+  const std::lock_guard lock(pipelines_mutex_);
+  return pipelines_;
+}
+
+std::shared_ptr<PipelineThread> Serving::pipeline(std::string_view name) const {
+  const std::lock_guard lock(pipelines_mutex_);
+  const auto found = std::ranges::find_if(pipelines_, [&](const auto& one) { return one->name() == name; });
+  return found == pipelines_.end() ? nullptr : *found;
 }
 
 }  // namespace verge::agent

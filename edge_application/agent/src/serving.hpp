@@ -50,7 +50,9 @@ class Serving {
   [[nodiscard]] std::vector<Served> models() const;
   /// Whether a model runs in a process of its own, which may be given up at any time.
   [[nodiscard]] bool isolates() const;
-  [[nodiscard]] std::size_t pipelines() const;
+  [[nodiscard]] std::vector<std::shared_ptr<PipelineThread>> pipelines() const;
+  /// Null: there is none of this name.
+  [[nodiscard]] std::shared_ptr<PipelineThread> pipeline(std::string_view name) const;
   [[nodiscard]] const inference_api::ModelRepository& repository() const noexcept { return repository_; }
   [[nodiscard]] ServingOptions options() const;
 
@@ -68,6 +70,8 @@ class Serving {
   Result<void> check_name(const std::string& group, const Group& next, const std::string& name) const;
   void switch_groups();
   void renew_pipelines();
+  Result<void> check_models(const wire::PipelineEntry& entry) const;
+  void keep_pipelines(std::vector<std::shared_ptr<PipelineThread>> kept);
   void log_loaded(const inference_api::ServedModel& model, double took_ms);
 
   Log& log_;
@@ -80,7 +84,8 @@ class Serving {
   std::shared_ptr<processing::Turnstile> thread_budget_;
   std::shared_ptr<inference_api::SlowRequests> slow_requests_ = std::make_shared<inference_api::SlowRequests>(log_);
   std::map<std::string, Group> groups_;
-  std::vector<std::unique_ptr<PipelineThread>> pipelines_;
+  mutable std::mutex pipelines_mutex_;  ///< Of the list only: a change of models may take long.
+  std::vector<std::shared_ptr<PipelineThread>> pipelines_;
 };
 
 }  // namespace verge::agent

@@ -1,5 +1,9 @@
 #include "verge/telemetry/metrics.hpp"
 
+#include <atomic>
+#include <map>
+#include <mutex>
+
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
@@ -53,20 +57,76 @@ class PrometheusModel final : public ModelMetrics {
   prometheus::Labels labels_;
 };
 
-class PrometheusPipeline final : public PipelineMetrics {
+/// A counter that follows what is counted elsewhere. A pipeline that starts again counts from zero: its counter goes
+/// on.
+class Follower {
  public:
-  PrometheusPipeline(prometheus::Family<prometheus::Counter>& samples, const std::string& name)
-      : predicted_(samples.Add({{"pipeline", name}, {"result", "predicted"}})),
-        failed_(samples.Add({{"pipeline", name}, {"result", "failed"}})),
-        dropped_(samples.Add({{"pipeline", name}, {"result", "dropped"}})) {}
-  void predicted() override { predicted_.Increment(); }
-  void failed() override { failed_.Increment(); }
-  void dropped(std::int64_t count) override { dropped_.Increment(static_cast<double>(count)); }
+  explicit Follower(prometheus::Counter& counter) : counter_(counter) {}
+  void set(std::int64_t total) {
+    const std::int64_t before = last_.exchange(total);
+    if (total > before) counter_.Increment(static_cast<double>(total - before));
+  }
 
  private:
-  prometheus::Counter& predicted_;
-  prometheus::Counter& failed_;
-  prometheus::Counter& dropped_;
+  prometheus::Counter& counter_;
+  std::atomic<std::int64_t> last_{0};
+};
+
+struct PipelineFamilies {
+  prometheus::Family<prometheus::Counter>& samples;
+  prometheus::Family<prometheus::Counter>& reconnects;
+  prometheus::Family<prometheus::Counter>& deliveries;
+  prometheus::Family<prometheus::Histogram>& ages;
+};
+
+class PrometheusPipeline final : public PipelineMetrics {
+ public:
+  PrometheusPipeline(const PipelineFamilies& families, const std::string& name)
+      : deliveries_(families.deliveries),
+        name_(name),
+        predicted_(families.samples.Add({{"pipeline", name}, {"result", "predicted"}})),
+        failed_(families.samples.Add({{"pipeline", name}, {"result", "failed"}})),
+        unwritten_(families.samples.Add({{"pipeline", name}, {"result", "unwritten"}})),
+        dropped_(families.samples.Add({{"pipeline", name}, {"result", "dropped"}})),
+        limited_(families.samples.Add({{"pipeline", name}, {"result", "limited"}})),
+        reconnects_(families.reconnects.Add({{"pipeline", name}})),
+        age_(families.ages.Add({{"pipeline", name}}, kSeconds)) {}
+
+  void set_samples(const Samples& samples) override {
+    predicted_.set(samples.predicted);
+    failed_.set(samples.failed);
+    unwritten_.set(samples.unwritten);
+    dropped_.set(samples.dropped);
+    limited_.set(samples.limited);
+  }
+  void observe_age(std::chrono::nanoseconds age) override { age_.Observe(std::chrono::duration<double>(age).count()); }
+  void set_reconnects(std::int64_t count) override { reconnects_.set(count); }
+  void set_deliveries(std::size_t sink, std::string_view kind, std::int64_t delivered, std::int64_t dropped) override {
+    const auto follow = [&](const char* result, std::int64_t total) {
+      const std::lock_guard lock(mutex_);
+      auto& follower = sinks_[{sink, result}];
+      if (follower == nullptr) {
+        follower = std::make_unique<Follower>(deliveries_.Add(
+            {{"pipeline", name_}, {"sink", std::to_string(sink)}, {"kind", std::string(kind)}, {"result", result}}));
+      }
+      follower->set(total);
+    };
+    follow("delivered", delivered);
+    follow("dropped", dropped);
+  }
+
+ private:
+  prometheus::Family<prometheus::Counter>& deliveries_;
+  const std::string name_;
+  Follower predicted_;
+  Follower failed_;
+  Follower unwritten_;
+  Follower dropped_;
+  Follower limited_;
+  Follower reconnects_;
+  prometheus::Histogram& age_;
+  std::mutex mutex_;
+  std::map<std::pair<std::size_t, std::string>, std::unique_ptr<Follower>> sinks_;
 };
 
 }  // namespace
@@ -85,6 +145,19 @@ struct Metrics::State {
                                                          .Name("verge_pipeline_samples_total")
                                                          .Help("Samples of each pipeline, by result.")
                                                          .Register(registry);
+  prometheus::Family<prometheus::Counter>& reconnects = prometheus::BuildCounter()
+                                                            .Name("verge_pipeline_reconnects_total")
+                                                            .Help("Times that a pipeline's source came back.")
+                                                            .Register(registry);
+  prometheus::Family<prometheus::Counter>& deliveries =
+      prometheus::BuildCounter()
+          .Name("verge_pipeline_events_total")
+          .Help("Events of sinks that send them over the network, by result.")
+          .Register(registry);
+  prometheus::Family<prometheus::Histogram>& ages = prometheus::BuildHistogram()
+                                                        .Name("verge_pipeline_age_seconds")
+                                                        .Help("Time from a sample's arrival to its last sink.")
+                                                        .Register(registry);
   prometheus::Gauge& resident = prometheus::BuildGauge()
                                     .Name("process_resident_memory_bytes")
                                     .Help("Resident memory of the agent.")
@@ -113,7 +186,8 @@ std::shared_ptr<ModelMetrics> Metrics::model(const std::string& name, const std:
 }
 
 std::shared_ptr<PipelineMetrics> Metrics::pipeline(const std::string& name) {
-  return std::make_shared<PrometheusPipeline>(state_->samples, name);
+  return std::make_shared<PrometheusPipeline>(
+      PipelineFamilies{state_->samples, state_->reconnects, state_->deliveries, state_->ages}, name);
 }
 
 std::string Metrics::text() {

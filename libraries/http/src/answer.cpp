@@ -43,18 +43,19 @@ void Connection::write_head(const Response& response, bool for_head, bool keep_a
   std::uint64_t length = response.file.empty() ? response.body.size() : response.length_bytes;
   for (const auto piece : response.attached) length += piece.size();
   const bool no_body = response.status < 200 || response.status == 204 || response.status == 304;
-  if (!own_length && !(no_body && length == 0)) fmt::format_to(out, "Content-Length: {}\r\n", length);
+  if (!own_length && !response.more && !(no_body && length == 0)) fmt::format_to(out, "Content-Length: {}\r\n", length);
   head_ += "\r\n";
 }
 
 Connection::Next Connection::answer(Response response, bool keep_alive) {
-  keep_alive_ = keep_alive && !shared_.stopping;
+  keep_alive_ = keep_alive && !shared_.stopping && !response.more;
   const bool for_head = parser_ && parser_->get().method() == boost::beast::http::verb::head;
   if (!response.file.empty() && !for_head && !file_.open(response.file, response.offset_bytes, response.length_bytes)) {
     response = {};
     response.status = 500;
     response.body = error_body("the file to be answered cannot be read; try again");
   }
+  if (!for_head) more_ = response.more;
   response_ = std::move(response);
   write_head(response_, for_head, keep_alive_);
   pieces_.clear();
@@ -67,6 +68,19 @@ Connection::Next Connection::answer(Response response, bool keep_alive) {
     pieces_.push_back(std::as_bytes(std::span(response_.body)));
     for (const auto piece : response_.attached) pieces_.push_back(piece);
   }
+  state_ = State::sending;
+  expire_after(shared_.options.idle_timeout);
+  return send();
+}
+
+/// The next piece of an answer that comes in pieces; an empty one is its end.
+Connection::Next Connection::go_on_with(std::string piece) {
+  if (piece.empty()) {
+    more_ = nullptr;
+    return sent();
+  }
+  response_.body = std::move(piece);
+  pieces_.assign(1, std::as_bytes(std::span(response_.body)));
   state_ = State::sending;
   expire_after(shared_.options.idle_timeout);
   return send();
@@ -131,6 +145,16 @@ Connection::Next Connection::send() {
 }
 
 Connection::Next Connection::sent() {
+  if (more_) {
+    never_expire();
+    return hold([more = more_](const std::function<void(Response)>& answer) {
+      more([answer](std::string piece) {
+        Response next;
+        next.body = std::move(piece);
+        answer(std::move(next));
+      });
+    });
+  }
   file_.reset();
   parser_.reset();
   response_ = {};

@@ -332,7 +332,7 @@ Connection::Next Connection::hold(const std::function<void(std::function<void(Re
     if (!gate->open) return;
     if (const auto self = weak.lock()) self->take_answer(std::move(response));
   });
-  return resume_held();
+  return Next::go_on;  // To resume_held(), for either.
 }
 
 /// On whatever thread the answer comes from: the next that is free sends it.
@@ -354,7 +354,7 @@ Connection::Next Connection::resume_held() {
     lock.unlock();
     busy_ = true;
     ++shared_.in_flight;
-    return answer(std::move(response), keep_alive_);
+    return more_ ? go_on_with(std::move(response.body)) : answer(std::move(response), keep_alive_);
   }
   char byte = 0;
   const auto got = ::recv(number(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);

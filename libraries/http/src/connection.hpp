@@ -96,6 +96,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Next resume_held();
   void take_answer(Response response);
   Next answer(Response response, bool keep_alive);
+  Next go_on_with(std::string piece);
   Next answer_error(int status, std::string_view message);
   Next send();
   bool write_pieces(Next& wait);
@@ -134,6 +135,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::vector<Channel::Piece> pieces_;  ///< Still to be sent.
   Buffer rest_;                         ///< What they point to, once the handler's memory has been let go.
   FilePiece file_;
+  std::function<void(std::function<void(std::string)>)> more_;  ///< Set while an answer comes in pieces.
   bool keep_alive_ = false;
   bool answered_ = false;  ///< Since it was last armed.
 

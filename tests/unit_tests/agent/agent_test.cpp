@@ -129,12 +129,12 @@ TEST_F(Agents, APipelineWritesItsPredictions) {
   Agent agent(log_, "1");
   ASSERT_TRUE(agent.start(configuration(R"(models: [{ package: classifier }]
 pipelines:
-  - { name: inbox, source: { folder: { path: in, watch: true } }, model: classifier, sink: { json_lines: { path: out.jsonl } } }
-  - { name: once, source: { folder: { path: in } }, model: classifier, sink: { json_lines: { path: once.jsonl } } }
-  - { name: lost, source: { folder: { path: in } }, model: other, sink: { json_lines: { path: lost.jsonl } } }
-  - { name: nowhere, source: { folder: { path: nowhere } }, model: classifier, sink: { json_lines: { path: n.jsonl } } }
-  - { name: nosink, source: { folder: { path: in } }, model: classifier, sink: { json_lines: { path: in } } }
-  - { name: novideo, source: { video: { path: nothing.mp4 } }, model: classifier, sink: { json_lines: { path: v.jsonl } } }
+  - { name: inbox, source: { folder: { path: in, watch: true } }, models: [{ model: classifier }], sinks: [{ json_lines: { path: out.jsonl } }] }
+  - { name: once, source: { folder: { path: in } }, models: [{ model: classifier }], sinks: [{ json_lines: { path: once.jsonl } }] }
+  - { name: lost, source: { folder: { path: in } }, models: [{ model: other }], sinks: [{ json_lines: { path: lost.jsonl } }] }
+  - { name: nowhere, source: { folder: { path: nowhere } }, models: [{ model: classifier }], sinks: [{ json_lines: { path: n.jsonl } }] }
+  - { name: nosink, source: { folder: { path: in } }, models: [{ model: classifier }], sinks: [{ json_lines: { path: in } }] }
+  - { name: novideo, source: { video: { path: nothing.mp4 } }, models: [{ model: classifier }], sinks: [{ json_lines: { path: v.jsonl } }] }
 )")));
   EXPECT_TRUE(wait_for_lines(folder() / "out.jsonl", 1));
   EXPECT_TRUE(wait_for_lines(folder() / "once.jsonl", 1));
@@ -166,7 +166,7 @@ TEST_F(Agents, AReloadThatFailsChangesNothing) {
   put_picture("a.png");
   const std::string good = R"(models: [{ package: classifier }]
 pipelines:
-  - { name: inbox, source: { folder: { path: in, watch: true } }, model: classifier, sink: { json_lines: { path: out.jsonl } } }
+  - { name: inbox, source: { folder: { path: in, watch: true } }, models: [{ model: classifier }], sinks: [{ json_lines: { path: out.jsonl } }] }
 )";
   Agent agent(log_, "1");
   ASSERT_TRUE(agent.start(configuration(good)));
@@ -188,7 +188,7 @@ TEST_F(Agents, AReloadKeepsPipelinesThatDidNotChange) {
   put_picture("a.png");
   const std::string good = R"(models: [{ package: classifier }]
 pipelines:
-  - { name: inbox, source: { folder: { path: in, watch: true } }, model: classifier, sink: { json_lines: { path: out.jsonl } } }
+  - { name: inbox, source: { folder: { path: in, watch: true } }, models: [{ model: classifier }], sinks: [{ json_lines: { path: out.jsonl } }] }
 )";
   Agent agent(log_, "1");
   ASSERT_TRUE(agent.start(configuration(good)));

@@ -29,9 +29,9 @@ models:
   - package: models/a
   - { package: /srv/b, name: b }
 pipelines:
-  - { name: one, source: { folder: { path: in } }, model: a, sink: { json_lines: { path: out.jsonl } } }
-  - { name: two, source: { video: { path: v.mp4 } }, model: a, sink: { json_lines: { path: "-" } } }
-  - { name: three, source: { camera: {} }, model: a, sink: { json_lines: { path: /tmp/x } } }
+  - { name: one, source: { folder: { path: in } }, models: [{ model: a }], sinks: [{ json_lines: { path: out.jsonl } }] }
+  - { name: two, source: { video: { path: v.mp4 } }, models: [{ model: a }], sinks: [{ json_lines: { path: "-" } }] }
+  - { name: three, source: { camera: {} }, models: [{ model: a }], sinks: [{ json_lines: { path: /tmp/x } }] }
 )");
   ASSERT_TRUE(read_one) << read_one.error().text();
   const auto folder = folder_.path();
@@ -39,9 +39,9 @@ pipelines:
   EXPECT_EQ(read_one->models[0].package, (folder / "models" / "a").string());
   EXPECT_EQ(read_one->models[1].package, "/srv/b");
   EXPECT_EQ(read_one->pipelines[0].source.folder->path, (folder / "in").string());
-  EXPECT_EQ(read_one->pipelines[0].sink.json_lines->path, (folder / "out.jsonl").string());
+  EXPECT_EQ(read_one->pipelines[0].sinks[0].json_lines->path, (folder / "out.jsonl").string());
   EXPECT_EQ(read_one->pipelines[1].source.video->path, (folder / "v.mp4").string());
-  EXPECT_EQ(read_one->pipelines[1].sink.json_lines->path, "-");
+  EXPECT_EQ(read_one->pipelines[1].sinks[0].json_lines->path, "-");
 }
 
 TEST_F(Configurations, ARelativeFileNameToo) {
@@ -59,12 +59,13 @@ TEST_F(Configurations, WhatIsRefused) {
   EXPECT_THAT(refusal("version: 1\nmodel: []\n"), HasSubstr("did you mean"));
   EXPECT_THAT(refusal("version: 1\nmodels:\n  - { package: a, name: x }\n  - { package: b, name: x }\n"),
               HasSubstr("line 4: two models are called 'x'; give one another 'name' [VRG-AGT-001]"));
-  const std::string pipeline = "  - { name: p, source: { camera: {} }, model: a, sink: { json_lines: { path: x } } }\n";
+  const std::string pipeline =
+      "  - { name: p, source: { camera: {} }, models: [{ model: a }], sinks: [{ json_lines: { path: x } }] }\n";
   EXPECT_THAT(refusal("version: 1\npipelines:\n" + pipeline + pipeline),
               HasSubstr("line 4: two pipelines are called 'p'; rename one [VRG-AGT-001]"));
-  EXPECT_THAT(
-      refusal("version: 1\npipelines:\n  - { name: p, source: {}, model: a, sink: { json_lines: { path: x } } }\n"),
-      HasSubstr("VRG-DOC-006"));
+  EXPECT_THAT(refusal("version: 1\npipelines:\n  - { name: p, source: {}, models: [{ model: a }], sinks: [{ "
+                      "json_lines: { path: x } }] }\n"),
+              HasSubstr("VRG-DOC-006"));
   const auto nothing = read_configuration(folder_.path() / "nothing.yaml");
   ASSERT_FALSE(nothing);
   EXPECT_EQ(nothing.error().code(), ErrorCode::not_found);

@@ -13,16 +13,27 @@ namespace {
 
 class JsonLinesSink final : public Sink {
  public:
-  JsonLinesSink(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}
-  ~JsonLinesSink() override {
-    if (fd_ != STDOUT_FILENO) ::close(fd_);
+  JsonLinesSink(std::filesystem::path file, std::uint64_t max_bytes) : file_(std::move(file)), max_bytes_(max_bytes) {}
+  ~JsonLinesSink() override { close(); }
+
+  Result<void> open() {
+    if (file_ == "-") {
+      fd_ = STDOUT_FILENO;
+      return {};
+    }
+    std::error_code failed;
+    if (file_.has_parent_path()) std::filesystem::create_directories(file_.parent_path(), failed);
+    fd_ = ::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd_ >= 0) return {};
+    return Error(
+        errno == EACCES ? ErrorCode::permission_denied : ErrorCode::unavailable, "VRG-SNK-001",
+        fmt::format("cannot write to '{}': {}; check the folder and its rights", file_.string(), std::strerror(errno)));
   }
 
-  Result<void> put(const Outcome& outcome) override {
-    line_.clear();
-    line_ += '{';
-    append_outcome_json(outcome, line_);
-    line_ += "}\n";
+  Result<void> put(const Event& event) override {
+    VERGE_TRY(begin_anew());
+    line_.assign(event.json);
+    line_ += '\n';
     std::size_t done = 0;
     while (done < line_.size()) {
       const auto put = ::write(fd_, line_.data() + done, line_.size() - done);
@@ -32,7 +43,8 @@ class JsonLinesSink final : public Sink {
         if (done > 0) take_back(done);
         const bool full = error == ENOSPC || error == EDQUOT;
         return Error(full ? ErrorCode::resource_exhausted : ErrorCode::unavailable, "VRG-SNK-001",
-                     fmt::format("cannot write to '{}': {}; {}", name_, std::strerror(error),
+                     fmt::format("cannot write to '{}': {}; {}", file_ == "-" ? "standard output" : file_.string(),
+                                 std::strerror(error),
                                  full ? "free some space: predictions are lost until then" : "check the file"));
       }
       done += static_cast<std::size_t>(put);
@@ -48,38 +60,33 @@ class JsonLinesSink final : public Sink {
       [[maybe_unused]] const int done = ::ftruncate(fd_, end - static_cast<off_t>(written));
     }
   }
-  int fd_;
-  std::string name_;
+  void close() {
+    if (fd_ > STDERR_FILENO) ::close(fd_);
+    fd_ = -1;
+  }
+  /// A file that is full makes room; one that could not be opened is tried again.
+  Result<void> begin_anew() {
+    struct stat status {};
+    const bool full = max_bytes_ > 0 && fd_ > STDERR_FILENO && ::fstat(fd_, &status) == 0 &&
+                      static_cast<std::uint64_t>(status.st_size) >= max_bytes_;
+    if (full) {
+      close();
+      ::rename(file_.c_str(), (file_.string() + ".1").c_str());
+    }
+    return fd_ < 0 ? open() : Result<void>();
+  }
+  const std::filesystem::path file_;
+  const std::uint64_t max_bytes_;
+  int fd_ = -1;
   std::string line_;
 };
 
 }  // namespace
 
-void append_outcome_json(const Outcome& outcome, std::string& out) {
-  const auto& metadata = outcome.worker.model().package().metadata;
-  const auto& times = outcome.worker.times();
-  const auto ms = [](std::int64_t ns) { return static_cast<double>(ns) / 1e6; };
-  out += "\"source\":";
-  processing::append_json_string(outcome.sample.name, out);
-  fmt::format_to(std::back_inserter(out), ",\"frame\":{},\"model\":\"{}\",\"version\":\"{}\",\"engine\":\"{}\",",
-                 outcome.sample.index, metadata.name, metadata.version, outcome.worker.model().choice().engine);
-  processing::append_json(outcome.prediction, out);
-  fmt::format_to(std::back_inserter(out),
-                 ",\"latency_ms\":{{\"decode\":{:.3f},\"preprocess\":{:.3f},\"infer\":{:.3f},\"postprocess\":{:.3f}}}",
-                 ms(times.decode_ns), ms(times.preprocess_ns), ms(times.infer_ns), ms(times.postprocess_ns));
-}
-
-Result<std::unique_ptr<Sink>> json_lines_sink(const std::filesystem::path& file) {
-  if (file == "-") return std::unique_ptr<Sink>(std::make_unique<JsonLinesSink>(STDOUT_FILENO, "standard output"));
-  std::error_code failed;
-  if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path(), failed);
-  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (fd < 0) {
-    return Error(
-        errno == EACCES ? ErrorCode::permission_denied : ErrorCode::unavailable, "VRG-SNK-001",
-        fmt::format("cannot write to '{}': {}; check the folder and its rights", file.string(), std::strerror(errno)));
-  }
-  return std::unique_ptr<Sink>(std::make_unique<JsonLinesSink>(fd, file.string()));
+Result<std::unique_ptr<Sink>> json_lines_sink(const std::filesystem::path& file, std::uint64_t max_bytes) {
+  auto sink = std::make_unique<JsonLinesSink>(file, max_bytes);
+  VERGE_TRY(sink->open());
+  return std::unique_ptr<Sink>(std::move(sink));
 }
 
 }  // namespace verge::pipeline

@@ -87,7 +87,7 @@ class FolderSource final : public Source {
   }
   [[nodiscard]] bool watch_failed() const { return watch_ != nullptr && !watch_->valid(); }
 
-  Result<bool> next(Sample& sample, const std::stop_token& stop) override {
+  Result<bool> advance(const std::stop_token& stop) override {
     while (waiting_.empty()) {
       if (watch_ == nullptr || stop.stop_requested()) return false;
       bool lost = false;
@@ -95,13 +95,19 @@ class FolderSource final : public Source {
       if (lost) list();
     }
     if (stop.stop_requested()) return false;
-    sample.name = std::move(waiting_.front());
+    name_ = std::move(waiting_.front());
     waiting_.pop_front();
-    sample.index = index_++;
-    sample.frame = {};
-    if (watch_ != nullptr) remember(sample.name);
-    VERGE_ASSIGN(sample.encoded, read_file(folder_ / sample.name, kPictureLimitBytes));
+    ++index_;
+    if (watch_ != nullptr) remember(name_);
     return true;
+  }
+  Result<void> load(Sample& sample) override {
+    sample.name = name_;
+    sample.index = index_ - 1;
+    sample.frame = {};
+    sample.stamp();
+    VERGE_ASSIGN(sample.encoded, read_file(folder_ / name_, kPictureLimitBytes));
+    return {};
   }
 
  private:
@@ -134,19 +140,20 @@ class FolderSource final : public Source {
   std::deque<std::string> waiting_;
   std::map<std::string, Stamp> given_;
   std::size_t most_given_ = kMostGiven;
+  std::string name_;  ///< Of the sample that has come.
   std::int64_t index_ = 0;
 };
 
 class ImageSource final : public Source {
  public:
   explicit ImageSource(std::filesystem::path file) : file_(std::move(file)) {}
-  Result<bool> next(Sample& sample, const std::stop_token&) override {
-    if (done_) return false;
-    done_ = true;
+  Result<bool> advance(const std::stop_token&) override { return !std::exchange(done_, true); }
+  Result<void> load(Sample& sample) override {
     sample.name = file_.string();
     sample.frame = {};
+    sample.stamp();
     VERGE_ASSIGN(sample.encoded, read_file(file_, kPictureLimitBytes));
-    return true;
+    return {};
   }
 
  private:

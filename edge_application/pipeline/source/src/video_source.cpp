@@ -1,47 +1,17 @@
-#include <dlfcn.h>
 #include <array>
 #include <chrono>
-#include <cstdlib>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "verge/pipeline/source.hpp"
-#include "video_part.h"
+#include "verge/pipeline/video_part.hpp"
 
 namespace verge::pipeline {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 using Message = std::array<char, 512>;
-
-std::filesystem::path part_path() {
-  constexpr std::string_view kName = "libverge_part_video.so";
-  if (const char* set = std::getenv("VERGE_PART_PATH"); set != nullptr) return std::filesystem::path(set) / kName;
-  std::error_code failed;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
-  auto installed = program.parent_path().parent_path() / VERGE_LIBRARY_FOLDER / "verge" / "parts" / kName;
-  if (std::filesystem::exists(installed, failed)) return installed;
-  return std::filesystem::path(VERGE_BUILD_PARTS_FOLDER) / kName;
-}
-
-Result<const verge_video_part*> load_part() {
-  const auto path = part_path();
-  void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    return Error(ErrorCode::unavailable, "VRG-SRC-002",
-                 fmt::format("videos and cameras need the video part, which does not load: {}; install it, or use "
-                             "pictures",
-                             ::dlerror()));
-  }
-  const auto entry = reinterpret_cast<verge_video_part_function>(::dlsym(library, "verge_video_part_entry"));
-  if (entry == nullptr || entry()->version != 1) {
-    return Error(
-        ErrorCode::failed_precondition, "VRG-SRC-002",
-        fmt::format("expected version 1 of the video part at '{}'; install the one of this program", path.string()));
-  }
-  return entry();
-}
 
 class VideoSource final : public Source {
  public:
@@ -52,25 +22,31 @@ class VideoSource final : public Source {
   }
   ~VideoSource() override { part_->close(video_); }
 
-  Result<bool> next(Sample& sample, const std::stop_token& stop) override {
-    if (ended_ || stop.stop_requested()) return false;
-    if (!keep_pace(stop)) return false;
+  Result<bool> advance(const std::stop_token& stop) override {
+    if (ended_ || stop.stop_requested() || !keep_pace(stop)) return false;
+    bool got = part_->skip(video_) == 1;
+    if (!got && options_.loop && index_ > 0 && part_->rewind(video_) == 1) got = part_->skip(video_) == 1;
+    ended_ = !got;
+    if (got) ++index_;
+    return got;
+  }
+  Result<void> load(Sample& sample) override {
+    if (sample.memory == nullptr) {
+      sample.memory = std::shared_ptr<verge_video_picture>(part_->new_picture(), part_->delete_picture);
+    }
     verge_video_frame frame{};
     Message message{};
-    int got = part_->read(video_, &frame, message.data(), message.size());
-    if (got == 0 && options_.loop && index_ > 0 && part_->rewind(video_) == 1) {
-      got = part_->read(video_, &frame, message.data(), message.size());
-    }
-    if (got <= 0) {
+    if (part_->take(video_, static_cast<verge_video_picture*>(sample.memory.get()), &frame, message.data(),
+                    message.size()) != 1) {
       ended_ = true;
-      if (got == 0) return false;
       return Error(ErrorCode::data_loss, "VRG-SRC-003", fmt::format("'{}': {}", name_, message.data()));
     }
     sample.name = name_;
-    sample.index = index_++;
+    sample.index = index_ - 1;
     sample.encoded.clear();
     sample.frame = {frame.data, frame.width, frame.height, frame.stride_bytes, processing::PixelFormat::bgr};
-    return true;
+    sample.stamp();
+    return {};
   }
   [[nodiscard]] bool ended() const noexcept override { return ended_; }
   [[nodiscard]] std::int64_t dropped() const noexcept override { return dropped_; }
@@ -118,7 +94,7 @@ Result<std::unique_ptr<Source>> video_source(const std::filesystem::path& file, 
     return Error(ErrorCode::not_found, "VRG-SRC-001",
                  fmt::format("expected a video at '{}', where there is nothing; check the path", file.string()));
   }
-  VERGE_ASSIGN(const verge_video_part* part, load_part());
+  VERGE_ASSIGN(const verge_video_part* part, load_video_part());
   Message message{};
   verge_video* video = part->open(file.c_str(), 0, 0, 0, message.data(), message.size());
   if (video == nullptr) {
@@ -129,8 +105,21 @@ Result<std::unique_ptr<Source>> video_source(const std::filesystem::path& file, 
   return std::unique_ptr<Source>(std::make_unique<VideoSource>(part, video, file.filename().string(), options));
 }
 
+Result<std::unique_ptr<Source>> stream_source(const std::string& url, const std::string& address) {
+  VERGE_ASSIGN(const verge_video_part* part, load_video_part());
+  Message message{};
+  verge_video* video = part->open(address.c_str(), 0, 0, 0, message.data(), message.size());
+  if (video == nullptr) {
+    return Error(ErrorCode::unavailable, "VRG-SRC-003",
+                 fmt::format("cannot open '{}' within five seconds; check the address, user and password, and that "
+                             "this device reaches it",
+                             url));
+  }
+  return std::unique_ptr<Source>(std::make_unique<VideoSource>(part, video, url, VideoOptions{}));
+}
+
 Result<std::unique_ptr<Source>> camera_source(int device, int width, int height) {
-  VERGE_ASSIGN(const verge_video_part* part, load_part());
+  VERGE_ASSIGN(const verge_video_part* part, load_video_part());
   Message message{};
   verge_video* video = part->open(nullptr, device, width, height, message.data(), message.size());
   if (video == nullptr) {

@@ -144,10 +144,15 @@ void render_mask(const Mask& mask, std::span<const Colour> palette, Image& out) 
 
 void draw_overlay(const ImageView& source, const Prediction& prediction, std::span<const Colour> palette, Image& out) {
   copy_pixels(source, PixelFormat::rgb, out);
+  draw(prediction, palette, out);
+}
+
+void draw(const Prediction& prediction, std::span<const Colour> palette, Image& out) {
   switch (prediction.kind) {
     case PredictionKind::tensors:
     case PredictionKind::anomaly:
-    case PredictionKind::values: break;
+    case PredictionKind::values:
+    case PredictionKind::custom: break;
     case PredictionKind::classes:
       draw_list(
           out, prediction.classes, palette, [](const ClassScore& entry) { return entry.score; }, false);

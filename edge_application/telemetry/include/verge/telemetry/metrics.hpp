@@ -1,6 +1,8 @@
 // Metrics: what Prometheus scrapes.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,9 +34,23 @@ class PipelineMetrics {
   virtual ~PipelineMetrics() = default;
   PipelineMetrics(const PipelineMetrics&) = delete;
   PipelineMetrics& operator=(const PipelineMetrics&) = delete;
-  virtual void predicted() = 0;
-  virtual void failed() = 0;
-  virtual void dropped(std::int64_t count) = 0;
+
+  /// What became of the samples so far.
+  struct Samples {
+    std::int64_t predicted = 0;
+    std::int64_t failed = 0;
+    std::int64_t unwritten = 0;
+    std::int64_t dropped = 0;
+    std::int64_t limited = 0;
+  };
+  virtual void set_samples(const Samples& samples) = 0;
+  /// From a sample's arrival to its last sink.
+  virtual void observe_age(std::chrono::nanoseconds age) = 0;
+  /// Of the source, so far.
+  virtual void set_reconnects(std::int64_t count) = 0;
+  /// Of the sink with this number, so far.
+  virtual void set_deliveries(std::size_t sink, std::string_view kind, std::int64_t delivered,
+                              std::int64_t dropped) = 0;
 
  protected:
   PipelineMetrics() = default;

@@ -47,6 +47,10 @@ struct Response {
   /// When set, everything else here is ignored: the answer is what is given to `answer`, once, from any thread, when it
   /// is ready. No thread waits meanwhile. `answer` may be called after the client or the server has gone.
   std::function<void(std::function<void(Response)> answer)> later{};
+  /// When set, `body` is only the beginning, and the answer ends with the connection: each time all has been sent, this
+  /// is called for what comes next, which is given to `piece`, once, from any thread, as to `later`. An empty piece is
+  /// the end.
+  std::function<void(std::function<void(std::string)> piece)> more{};
   /// Sent behind `body` as they are, without a copy; valid as long as `keep` lives. The server lets `keep` go once it
   /// has sent them, or copied what a slow client does not take at once: it waits for nobody with it.
   std::vector<std::span<const std::byte>> attached{};

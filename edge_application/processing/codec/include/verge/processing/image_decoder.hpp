@@ -1,10 +1,11 @@
-// Image decoder and encoder: JPEG, PNG and BMP bytes to pixels, pixels to PNG.
+// Image decoder and encoder: JPEG, PNG and BMP bytes to pixels, pixels to PNG and JPEG.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "verge/base/error.hpp"
@@ -41,5 +42,8 @@ class ImageDecoder {
 
 /// PNG bytes of a picture. Errors: internal (out of memory in libpng).
 Result<std::vector<std::byte>> encode_png(const ImageView& image);
+/// Appends JPEG bytes of a picture; `quality` 1 … 100. Errors: invalid_argument (VRG-IMG-006 a side is above 65500
+/// pixels), internal (VRG-IMG-005 out of memory in libjpeg).
+Result<void> append_jpeg(const ImageView& image, int quality, std::string& out);
 
 }  // namespace verge::processing

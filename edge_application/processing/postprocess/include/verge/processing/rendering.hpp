@@ -20,5 +20,7 @@ void render_mask(const Mask& mask, std::span<const Colour> palette, Image& out);
 /// The source picture (converted to RGB) with the prediction drawn on it: masks blended (class 0 left clear), boxes
 /// with label and score, classes as a list at the top left. Tensors draw nothing. `source` must not be empty.
 void draw_overlay(const ImageView& source, const Prediction& prediction, std::span<const Colour> palette, Image& out);
+/// Draws onto a picture (RGB) of the source's size.
+void draw(const Prediction& prediction, std::span<const Colour> palette, Image& out);
 
 }  // namespace verge::processing
