@@ -155,7 +155,7 @@ pipelines:
     while time.monotonic() < end and len(out.read_text().splitlines()) < 2:
         time.sleep(0.02)
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [(l["source"], l["classes"][0]["label"]) for l in lines] == [("a.png", "Egyptian cat"), ("c.png", "espresso")]
+    assert [(l["source"], l["results"][0]["classes"][0]["label"]) for l in lines] == [("a.png", "Egyptian cat"), ("c.png", "espresso")]
     text = running.request("/metrics")[1].decode()
     assert 'verge_pipeline_samples_total{pipeline="inbox",result="failed"} 1' in text
     assert running.stop() == 0 and "predicted=2  failed=1" in running.log
