@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -22,6 +24,34 @@ void append_text(std::string_view text, std::string& out) {
     return;
   }
   out += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// "0," to "255,", each with its length: most tensors that come as text are pictures.
+struct ByteText {
+  std::array<char, 4> text{};
+  std::uint8_t length = 0;
+};
+constexpr auto kByteTexts = [] {
+  std::array<ByteText, 256> texts{};
+  for (unsigned value = 0; value < texts.size(); ++value) {
+    ByteText& entry = texts[value];
+    for (const unsigned divisor : {100U, 10U, 1U}) {
+      if (value >= divisor || divisor == 1) entry.text[entry.length++] = static_cast<char>('0' + value / divisor % 10);
+    }
+    entry.text[entry.length++] = ',';
+  }
+  return texts;
+}();
+
+void append_bytes(std::span<const std::uint8_t> values, std::string& out) {
+  const auto start = out.size();
+  out.resize(start + values.size() * sizeof(ByteText::text));
+  char* at = out.data() + start;
+  for (const auto value : values) {
+    std::memcpy(at, kByteTexts[value].text.data(), sizeof(ByteText::text));
+    at += kByteTexts[value].length;
+  }
+  out.resize(static_cast<std::size_t>(at - out.data()) - (values.empty() ? 0 : 1));
 }
 
 template <typename T>
@@ -46,7 +76,7 @@ void append_data(const TensorView& tensor, std::string& out) {
   switch (tensor.datatype) {
     case DataType::fp32: return append_values<float>(tensor.as<float>(), out);
     case DataType::fp64: return append_values<double>(tensor.as<double>(), out);
-    case DataType::uint8: return append_values<std::uint8_t>(tensor.as<std::uint8_t>(), out);
+    case DataType::uint8: return append_bytes(tensor.as<std::uint8_t>(), out);
     case DataType::uint16: return append_values<std::uint16_t>(tensor.as<std::uint16_t>(), out);
     case DataType::uint32: return append_values<std::uint32_t>(tensor.as<std::uint32_t>(), out);
     case DataType::uint64: return append_values<std::uint64_t>(tensor.as<std::uint64_t>(), out);

@@ -1,7 +1,9 @@
 #include "json_reader.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -18,6 +20,28 @@ constexpr auto kStructure = [] {
   for (const char c : {'[', ']', '{', '}', '"'}) table[static_cast<unsigned char>(c)] = true;
   return table;
 }();
+
+/// Where the next bracket or quote is, or the end. Lists of numbers are passed over eight bytes at a time.
+std::size_t next_structure(std::string_view text, std::size_t at) noexcept {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  while (at < text.size()) {
+    if (text.size() - at >= sizeof(std::uint64_t)) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, text.data() + at, sizeof(word));
+      const std::uint64_t quotes = word ^ (kOnes * '"');
+      const bool has_quote = ((quotes - kOnes) & ~quotes & (kOnes << 7U)) != 0;
+      if ((word & (kOnes * 0x40)) == 0 && !has_quote) {  // Digits, commas, points, signs, space: all below '@'.
+        at += sizeof(word);
+        continue;
+      }
+    }
+    const auto stop = std::min(text.size(), at + sizeof(std::uint64_t));
+    for (; at < stop; ++at) {
+      if (kStructure[static_cast<unsigned char>(text[at])]) return at;
+    }
+  }
+  return at;
+}
 
 void append_utf8(std::uint32_t code, std::string& out) {
   const auto put = [&out](std::uint32_t byte) { out += static_cast<char>(byte); };
@@ -210,7 +234,7 @@ std::string_view JsonReader::skip() {
   } else {
     const int outside = depth_;
     do {
-      while (at_ < text_.size() && !kStructure[static_cast<unsigned char>(text_[at_])]) ++at_;
+      at_ = next_structure(text_, at_);
       if (at_ >= text_.size()) return fail(), std::string_view();
       const char c = text_[at_];
       if (c == '"') {

@@ -45,6 +45,7 @@ class ValueList {
         at_ = behind;
         ++count_;
         wants_value = false;
+        if (!read_row()) return false;
       }
     } while (depth > 0);
     return at_ == end_;
@@ -52,6 +53,17 @@ class ValueList {
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
 
  private:
+  /// The values that follow the last one without space, which nearly all do.
+  bool read_row() {
+    while (end_ - at_ > 1 && *at_ == ',' && at_[1] > ' ' && at_[1] != '[') {
+      if (count_ == out_.size()) return false;
+      const char* const behind = read_(at_ + 1, end_, out_[count_]);
+      if (behind == nullptr) return false;
+      at_ = behind;
+      ++count_;
+    }
+    return true;
+  }
   void skip_space() noexcept {
     while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\t' || *at_ == '\r')) ++at_;
   }
@@ -98,8 +110,32 @@ const char* read_real(const char* at, const char* end, T& out) noexcept {
   return ended(read.ptr, end);
 }
 
+/// Of one, two or three digits, as most 8-bit values have; null for others, which may be right all the same.
+inline const char* read_few_digits(const char* at, const char* end, unsigned& out) noexcept {
+  constexpr std::ptrdiff_t kDigits = 3;
+  if (end - at <= kDigits) return nullptr;
+  const auto digit = [&](int i) { return static_cast<unsigned>(static_cast<unsigned char>(at[i])) - '0'; };
+  const unsigned first = digit(0);
+  if (first > 9) return nullptr;
+  out = first;
+  const unsigned second = digit(1);
+  if (second > 9) return ended(at + 1, end);
+  if (first == 0) return nullptr;
+  out = out * 10 + second;
+  const unsigned third = digit(2);
+  if (third > 9) return ended(at + 2, end);
+  out = out * 10 + third;
+  return ended(at + 3, end);
+}
+
 template <typename T>
 const char* read_whole(const char* at, const char* end, T& out) noexcept {
+  unsigned few = 0;
+  if (const char* const behind = read_few_digits(at, end, few);
+      behind != nullptr && few <= static_cast<std::make_unsigned_t<T>>(std::numeric_limits<T>::max())) {
+    out = static_cast<T>(few);
+    return behind;
+  }
   if (!starts_as_number(at, end)) return nullptr;
   if (std::is_unsigned_v<T> && *at == '-' && at + 1 != end && at[1] == '0') ++at;  // -0
   const auto read = std::from_chars(at, end, out);

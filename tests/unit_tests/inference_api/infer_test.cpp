@@ -74,6 +74,15 @@ TEST_F(Infer, EveryType) {
   EXPECT_EQ(through("BOOL", 4, "[true,false,1,0]"), "[true,false,true,false]");
 }
 
+TEST_F(Infer, EveryByteAndEveryWayToWriteNumbersDown) {
+  std::string bytes = "[";
+  for (int i = 0; i < 256; ++i) bytes += (i > 0 ? "," : "") + std::to_string(i);
+  EXPECT_EQ(through("UINT8", 256, bytes + "]"), bytes + "]");
+  EXPECT_EQ(through("UINT8", 4, "[ [1, 22] ,[ 255 ,0]]"), "[1,22,255,0]");
+  EXPECT_EQ(through("INT8", 4, "[100,-100,\n127,0]"), "[100,-100,127,0]");
+  EXPECT_EQ(through("INT64", 3, "[1000,999,99999]"), "[1000,999,99999]");
+}
+
 TEST_F(Infer, ValuesThatDoNotFitTheirType) {
   for (const auto& [type, value] : std::vector<std::pair<const char*, const char*>>{{"UINT8", "256"},
                                                                                     {"UINT8", "-1"},

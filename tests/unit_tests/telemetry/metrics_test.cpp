@@ -1,6 +1,7 @@
 // What Prometheus scrapes, and what the device says of itself.
 #include "verge/telemetry/metrics.hpp"
 
+#include <map>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -54,14 +55,24 @@ TEST(Metrics, RequestsByResult) {
 TEST(Metrics, PipelinesByResult) {
   Metrics metrics(device(), "1");
   const auto pipeline = metrics.pipeline("inbox");
-  pipeline->predicted();
-  pipeline->predicted();
-  pipeline->failed();
-  pipeline->dropped(7);
+  pipeline->set_samples({.predicted = 1, .failed = 1, .dropped = 3});
+  pipeline->set_samples({.predicted = 2, .failed = 1, .unwritten = 4, .dropped = 7, .limited = 5});
+  pipeline->set_reconnects(2);
+  pipeline->set_deliveries(1, "webhook", 3, 0);
+  pipeline->set_deliveries(1, "webhook", 8, 6);
+  pipeline->observe_age(std::chrono::milliseconds(3));
+  metrics.pipeline("inbox")->set_samples({.predicted = 10});  // Started again: it goes on.
   const auto text = metrics.text();
-  EXPECT_THAT(text, HasSubstr("verge_pipeline_samples_total{pipeline=\"inbox\",result=\"predicted\"} 2"));
-  EXPECT_THAT(text, HasSubstr("verge_pipeline_samples_total{pipeline=\"inbox\",result=\"failed\"} 1"));
-  EXPECT_THAT(text, HasSubstr("verge_pipeline_samples_total{pipeline=\"inbox\",result=\"dropped\"} 7"));
+  for (const auto& [result, count] :
+       std::map<std::string, int>{{"predicted", 12}, {"failed", 1}, {"unwritten", 4}, {"dropped", 7}, {"limited", 5}}) {
+    EXPECT_THAT(text, HasSubstr("verge_pipeline_samples_total{pipeline=\"inbox\",result=\"" + result + "\"} " +
+                                std::to_string(count)));
+  }
+  EXPECT_THAT(text, HasSubstr("verge_pipeline_reconnects_total{pipeline=\"inbox\"} 2"));
+  EXPECT_THAT(text, HasSubstr("verge_pipeline_age_seconds_count{pipeline=\"inbox\"} 1"));
+  const std::string events = "verge_pipeline_events_total{kind=\"webhook\",pipeline=\"inbox\",result=";
+  EXPECT_THAT(text, HasSubstr(events + "\"delivered\",sink=\"1\"} 8"));
+  EXPECT_THAT(text, HasSubstr(events + "\"dropped\",sink=\"1\"} 6"));
 }
 
 TEST(Metrics, TheSameModelAgainGoesOn) {
