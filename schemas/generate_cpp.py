@@ -69,7 +69,7 @@ class Generator:
                 other = json.loads((self.folder / file).read_text())
                 name = name or other["title"]
                 self.includes.add(pathlib.Path(file).name.removesuffix(".schema.json"))
-                return name, {**other["definitions"], other["title"]: other}[name]
+                return name, {**other.get("definitions", {}), other["title"]: other}[name]
             if name not in self.definitions:
                 fail(f"no definition {schema['$ref']}")
             return name, self.definitions[name]

@@ -11,7 +11,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LARGEST = 9007199254740991  # Stands for "no limit" where integers go through JSON.
 SCHEMAS = ROOT / "schemas"
-PAGES = ["package/metadata", "package/preprocessing", "package/postprocessing", "package/golden", "agent/edge_config",
+PAGES = ["package/metadata", "package/preprocessing", "package/postprocessing", "package/custom_step",
+         "package/golden", "agent/edge_config",
          "agent/application"] + [f"{folder}/{path.name.removesuffix('.schema.json')}" for folder in ("state", "hub")
                                  for path in sorted((SCHEMAS / folder).glob("*.schema.json"))]
 

@@ -20,7 +20,7 @@ using wire::Node;
 
 struct InitOptions {
   KerasSource source;
-  std::string path, target, labels, engine, weights, config, inputs, output = "table";
+  std::string path, target, labels, engine, weights, config, inputs, preprocessing, postprocessing, output = "table";
   std::vector<std::string> samples;
   bool compare = false, install_converter = false;
   [[nodiscard]] Format format() const { return output == "json" ? Format::json : Format::table; }
@@ -110,6 +110,7 @@ Result<Made> make_package(const InitOptions& options, const KerasSource& source)
     }
   }
   VERGE_ASSIGN(auto draft, processing::draft_package(imported.model, engines, options.engine, options.inputs));
+  VERGE_TRY(processing::take_scripts(draft, source.model, options.preprocessing, options.postprocessing));
   if (imports) note_import(draft, imported);
   const auto folder = options.target.empty() ? std::filesystem::path("models") / draft.metadata.name
                                              : std::filesystem::path(options.target);
@@ -183,6 +184,11 @@ void add_package_init(CLI::App& group, Action& action) {
   verb->add_option("--engine", o->engine, "Engine to look at the model with");
   verb->add_option("--inputs", o->inputs,
                    "What a .pt or .ptl takes, which it does not say: 'NAME TYPE [SIZE,...]; ...'");
+  verb->add_option("--preprocessing", o->preprocessing,
+                   "Function for the preprocessing, as FILE.py:FUNCTION (or .so); preprocessing_script.py beside the "
+                   "model is taken by itself");
+  verb->add_option("--postprocessing", o->postprocessing,
+                   "Function for the postprocessing, as FILE.py:FUNCTION (or .so); postprocessing_script.py likewise");
   verb->add_option("--weights", o->weights, "Keras weights (.h5) of a configuration, or to compare a .pb with")
       ->check(CLI::ExistingFile);
   verb->add_option("--config", o->config, "Keras configuration (.json, .yaml) of the weights")

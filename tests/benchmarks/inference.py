@@ -27,6 +27,8 @@ sys.path.insert(0, str(ROOT / "clients" / "python"))
 
 MOBILENET = DATA / "models" / "cls" / "mobilenet_v2_1.0_224_quant.tflite"
 PHOTOGRAPH = DATA / "images" / "zebra.jpeg"
+LARGE = DATA / "images" / "parrot.jpg"
+VIDEO = DATA / "video" / "bigbuckbunny.mp4"
 EFFICIENTNET = ROOT / "models" / "efficientnet_lite0"
 LOADGEN = "mlcommons-loadgen==6.0.17"
 SCRATCH = ROOT / "build" / "peers-loadgen"
@@ -34,11 +36,11 @@ BLOCKS = 5
 
 
 @contextlib.contextmanager
-def agent(build, folder, *models):
+def agent(build, folder, *models, pipelines=""):
     """An agent that serves these model entries; gives its HTTP port."""
     config = folder / "edge_config.yaml"
     config.write_text("version: 1\napi: { port: 0 }\nstate_directory: state\nmodels:\n"
-                      + "".join(f"  - {{ {entry} }}\n" for entry in models))
+                      + "".join(f"  - {{ {entry} }}\n" for entry in models) + pipelines)
     log = open(folder / "agent.log", "w+")
     process = subprocess.Popen([build / "bin" / "verge-agent", "--config", config], stderr=log)
     try:
@@ -103,8 +105,8 @@ def in_python(threads):
     interpreter.allocate_tensors()
     taken, given = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
 
-    def predict():
-        picture = Image.open(PHOTOGRAPH).convert("RGB").resize((224, 224), Image.BILINEAR)
+    def predict(photograph=PHOTOGRAPH):
+        picture = Image.open(photograph).convert("RGB").resize((224, 224), Image.BILINEAR)
         interpreter.set_tensor(taken, numpy.asarray(picture, numpy.uint8)[None])
         interpreter.invoke()
         return int(interpreter.get_tensor(given)[0].argmax())
@@ -120,26 +122,47 @@ def timed(call, seconds):
     return times
 
 
+def camera_picture(build, folder):
+    """A frame of 1280 × 720 as a camera sends it: the preview of a pipeline whose model has nothing to draw."""
+    sys.path.insert(0, str(ROOT / "tests" / "integration_tests"))
+    from fleet import fake_package
+    fake = fake_package(folder, "plain", "1.0.0")
+    (fake / "postprocessing" / "postprocessing.yaml").write_text("version: 1\nsteps: []\n")
+    metadata = json.loads((fake / "metadata.json").read_text())
+    (fake / "metadata.json").write_text(json.dumps({**metadata, "task": "tensor"}))
+    with agent(build, folder, f"package: {fake}", pipelines=f"pipelines: [{{ name: camera, models: [{{ model: plain }}], "
+               f"source: {{ video: {{ path: {VIDEO}, loop: true }} }}, sinks: [{{ preview: {{ quality: 85 }} }}] }}]\n") as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.request("GET", "/pipelines/camera/preview.jpg")
+        made = folder / "camera.jpg"
+        made.write_bytes(connection.getresponse().read())
+    return made
+
+
 def against_python(build, folder, seconds):
     """Rows: what, Python, Verge, ratio."""
     made = package(build, folder)
     predict = in_python(2)
-    predict()
-    content = PHOTOGRAPH.read_bytes()
-    python, verge, python_rate, verge_rate = [], [], [], []
+    camera = camera_picture(build, folder)
+    rows = []
     with agent(build, folder, f"package: {made}, name: one, engine: litert, threads: 2",
                f"package: {made}, name: many, engine: litert, threads: 1, workers: 2") as port:
-        one = Asker(port, "/v2/models/one/predict", content)
-        one.ask()
-        for _ in range(BLOCKS):
-            python += timed(predict, seconds / 2)
-            verge += timed(one.ask, seconds / 2)
-            python_rate.append(len(timed(predict, seconds / 2)) / (seconds / 2))
-            verge_rate.append(throughput(lambda: Asker(port, "/v2/models/many/predict", content), 4, seconds / 2))
-    p50 = lambda times: statistics.median(times) * 1e3
-    rows = [("one picture, p50 ms", p50(python), p50(verge), p50(python) / p50(verge)),
-            ("pictures a second", statistics.median(python_rate), statistics.median(verge_rate),
-             statistics.median(verge_rate) / statistics.median(python_rate))]
+        for what, photograph in (("336 × 224, 39 KB", PHOTOGRAPH), ("512 × 929, 597 KB", LARGE),
+                                 (f"1280 × 720, {camera.stat().st_size >> 10} KB", camera)):
+            content = photograph.read_bytes()
+            one = Asker(port, "/v2/models/one/predict", content)
+            one.ask()
+            predict(photograph)
+            python, verge, python_rate, verge_rate = [], [], [], []
+            for _ in range(BLOCKS):
+                python += timed(lambda: predict(photograph), seconds / 2)
+                verge += timed(one.ask, seconds / 2)
+                python_rate.append(len(timed(lambda: predict(photograph), seconds / 2)) / (seconds / 2))
+                verge_rate.append(throughput(lambda: Asker(port, "/v2/models/many/predict", content), 4, seconds / 2))
+            p50 = lambda times: statistics.median(times) * 1e3
+            rows += [(f"one picture ({what}), p50 ms", p50(python), p50(verge), p50(python) / p50(verge)),
+                     (f"pictures a second ({what})", statistics.median(python_rate), statistics.median(verge_rate),
+                      statistics.median(verge_rate) / statistics.median(python_rate))]
     return rows
 
 

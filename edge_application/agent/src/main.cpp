@@ -89,6 +89,9 @@ int main(int argc, char** argv) {
   auto* try_out = app.add_option("--try-out", trial)->group("");
   app.add_option("--digest", digest)->group("")->needs(try_out);
   app.add_option("--threads", trial_options.threads)->group("")->needs(try_out);
+  app.add_option("--step-python", trial_options.custom_steps.python)->group("")->needs(try_out);
+  app.add_flag("--no-custom-steps", trial_options.custom_steps.forbidden)->group("")->needs(try_out);
+  app.add_flag("--steps-without-sandbox", trial_options.custom_steps.allow_without_sandbox)->group("")->needs(try_out);
   app.add_option("--state", state)->group("")->needs(try_out);
   app.add_flag("--describe-engines", describe_engines)->group("");
   std::string token_name;

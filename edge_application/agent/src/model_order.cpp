@@ -58,6 +58,9 @@ processing::LoadOptions load_options(const wire::ModelEntry& entry, const wire::
   load.image_limits.max_pixels = options.max_image_pixels;
   const auto& wanted = entry.isolation ? entry.isolation : options.isolation;
   if (wanted) load.isolation = isolation(*wanted, metadata);
+  load.custom_steps.forbidden = options.custom_steps.forbidden;
+  load.custom_steps.allow_without_sandbox = options.custom_steps.allow_without_sandbox;
+  load.custom_steps.python = options.custom_steps.python;
   return load;
 }
 

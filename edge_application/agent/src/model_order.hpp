@@ -24,6 +24,7 @@ struct ServingOptions {
   std::filesystem::path state_directory;
   std::uint64_t max_image_pixels = 50'000'000;
   std::optional<wire::Isolation> isolation;  ///< Of models that say nothing of it.
+  wire::CustomSteps custom_steps;            ///< What holds for functions that packages bring along.
   double slow_request_ms = 0;                ///< 0: none is slow.
   std::uint64_t model_memory_bytes = 0;      ///< That the models' budgets may add up to; 0: no limit.
 };

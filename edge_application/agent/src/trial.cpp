@@ -184,6 +184,10 @@ Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s,
   std::vector<std::string> arguments{"--try-out", wire::write_json_line(wire::to_node(order.model.entry)),
                                      "--digest",  order.model.digest,
                                      "--threads", std::to_string(order.options.threads)};
+  const auto& steps = order.options.custom_steps;
+  arguments.insert(arguments.end(), {"--step-python", steps.python});
+  if (steps.forbidden) arguments.emplace_back("--no-custom-steps");
+  if (steps.allow_without_sandbox) arguments.emplace_back("--steps-without-sandbox");
   if (!order.options.state_directory.empty()) {
     arguments.insert(arguments.end(), {"--state", order.options.state_directory.string()});
   }

@@ -88,21 +88,53 @@ Result<std::vector<std::string>> read_labels(const std::filesystem::path& path) 
   return labels;
 }
 
+/// A custom step's file: there, and of a size that makes sense.
+Result<void> check_step_file(const ModelPackage& package, std::string_view definition, const wire::CustomStep& step) {
+  const auto found = package.file("", step.file);
+  if (!found) {
+    return Error(found.error()).with_context(fmt::format("{} line {}", definition, step.line));
+  }
+  const bool plugin = step.file.ends_with(".so");
+  const auto limit = plugin ? kPluginLimitBytes : kScriptLimitBytes;
+  const auto entry = std::ranges::lower_bound(package.files, step.file, {}, &PackageFile::path);
+  if (entry->size_bytes > 0 && entry->size_bytes <= limit) return {};
+  return Error(ErrorCode::invalid_argument, "VRG-PKG-006",
+               fmt::format("{} line {}: expected a {} of 1 to {} bytes, got {} in '{}'; correct the file", definition,
+                           step.line, plugin ? "plug-in" : "script", limit, entry->size_bytes, step.file));
+}
+
+Result<void> check_step_files(const ModelPackage& package) {
+  for (const auto& step : package.preprocessing.steps) {
+    if (step.custom) {
+      VERGE_TRY(check_step_file(package, kPreprocessingFile, *step.custom));
+    }
+  }
+  for (const auto& step : package.postprocessing.steps) {
+    if (step.custom) {
+      VERGE_TRY(check_step_file(package, kPostprocessingFile, *step.custom));
+    }
+  }
+  return {};
+}
+
 Result<void> check_golden_files(const ModelPackage& package) {
   for (const auto& sample : package.golden.samples) {
     const bool expects = !sample.classes.empty() || !sample.boxes.empty() || !sample.outputs.empty() || sample.mask ||
-                         sample.error || !sample.values.empty();
+                         sample.error || !sample.values.empty() || sample.custom;
     const int inputs = (sample.image ? 1 : 0) + (sample.sample ? 1 : 0) + (sample.tensors.empty() ? 0 : 1);
     if (inputs != 1 || !expects) {
       return Error(
           ErrorCode::invalid_argument, "VRG-PKG-005",
           fmt::format("{} line {}: sample '{}' needs one of 'image', 'sample' and 'tensors', and at least one of "
-                      "'classes', 'boxes', 'mask', 'outputs', 'error' and 'values'",
+                      "'classes', 'boxes', 'mask', 'outputs', 'error', 'values' and 'custom'",
                       kGoldenFile, sample.line, sample.name));
     }
     if (sample.image) VERGE_TRY(package.file("golden", *sample.image));
     if (sample.sample) VERGE_TRY(package.file("golden", *sample.sample));
     if (sample.mask) VERGE_TRY(package.file("golden", sample.mask->file));
+    if (sample.custom) {
+      VERGE_TRY(package.file("golden", *sample.custom));
+    }
     for (const auto& file : sample.tensors) VERGE_TRY(package.file("golden", file));
     for (const auto& file : sample.outputs) VERGE_TRY(package.file("golden", file));
   }
@@ -163,6 +195,7 @@ Result<ModelPackage> open_folder(const std::filesystem::path& folder) {
     VERGE_ASSIGN(const auto path, package.file("postprocessing", *package.postprocessing.labels));
     VERGE_ASSIGN(package.labels, read_labels(path));
   }
+  VERGE_TRY(check_step_files(package));
   VERGE_TRY(check_golden_files(package));
   package.digest = make_manifest(package.metadata, package.files).manifest_digest;
   return package;

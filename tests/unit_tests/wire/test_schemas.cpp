@@ -7,6 +7,7 @@
 #include "verge/wire/application.hpp"
 #include "verge/wire/application_selection.hpp"
 #include "verge/wire/certificate_request.hpp"
+#include "verge/wire/custom_step.hpp"
 #include "verge/wire/deployment_detail.hpp"
 #include "verge/wire/deployment_request.hpp"
 #include "verge/wire/desired_state.hpp"
@@ -51,6 +52,7 @@ Result<void> read_example(const std::filesystem::path& file) {
   if (kind == "metadata") return round_trip<Metadata>(node, place, read_metadata);
   if (kind == "preprocessing") return round_trip<Preprocessing>(node, place, read_preprocessing);
   if (kind == "postprocessing") return round_trip<Postprocessing>(node, place, read_postprocessing);
+  if (kind == "custom_step") return round_trip<CustomStep>(node, place, read_custom_step);
   if (kind == "golden") return round_trip<Golden>(node, place, read_golden);
   if (kind == "edge_config") return round_trip<EdgeConfig>(node, place, read_edge_config);
   if (kind == "application") return round_trip<Application>(node, place, read_application);

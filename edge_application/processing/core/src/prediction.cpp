@@ -93,6 +93,7 @@ std::string_view name(PredictionKind kind) noexcept {
     case PredictionKind::mask: return "mask";
     case PredictionKind::anomaly: return "anomaly";
     case PredictionKind::values: return "values";
+    case PredictionKind::custom: return "custom";
   }
   return "tensors";
 }
@@ -159,6 +160,10 @@ void append_json(const Prediction& prediction, std::string& out) {
   fmt::format_to(std::back_inserter(out), "\"kind\":\"{0}\",\"{0}\":", name(prediction.kind));
   if (prediction.kind == PredictionKind::anomaly) return append_anomaly(prediction.anomaly, out);
   if (prediction.kind == PredictionKind::values) return append_named_values(prediction.values, out);
+  if (prediction.kind == PredictionKind::custom) {
+    out += prediction.custom;
+    return;
+  }
   const char* separator = "";
   const auto open_item = [&] {
     out += separator;
@@ -206,7 +211,8 @@ void append_json(const Prediction& prediction, std::string& out) {
       }
       break;
     case PredictionKind::anomaly:
-    case PredictionKind::values: break;  // Written above.
+    case PredictionKind::values:
+    case PredictionKind::custom: break;  // Written above.
   }
   out += ']';
 }

@@ -427,6 +427,10 @@ Result<void> write_draft(const Draft& draft, const std::filesystem::path& model,
     VERGE_TRY(write_file(folder / "postprocessing" / "labels.txt", content));
     postprocessing.labels = "labels.txt";
   }
+  for (const auto& [place, script] : draft.scripts) {
+    VERGE_ASSIGN(const auto content, read_file(script, package::kPluginLimitBytes));
+    VERGE_TRY(write_file(folder / place, content));
+  }
   const auto target = folder / draft.metadata.model.file;
   std::filesystem::create_directories(target.parent_path(), failed);
   if (link) {

@@ -36,6 +36,7 @@ Features& Features::operator=(Features&&) noexcept = default;
 Features::~Features() = default;
 
 bool Features::needed(const wire::Preprocessing& definition) noexcept {
+  if (std::ranges::any_of(definition.steps, [](const auto& step) { return step.custom.has_value(); })) return false;
   return definition.sample == wire::SampleKind::audio || definition.sample == wire::SampleKind::table ||
          std::ranges::any_of(definition.steps, [](const auto& step) { return step.windows.has_value(); });
 }

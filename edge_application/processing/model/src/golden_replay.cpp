@@ -6,6 +6,7 @@
 #include <optional>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "verge/base/file.hpp"
 
@@ -164,6 +165,43 @@ std::string compare_numbers(const wire::GoldenSample& sample, const Prediction& 
   return {};
 }
 
+/// Where two JSON values differ, numbers by more than the tolerance; empty: nowhere.
+std::string json_difference(const nlohmann::json& wanted, const nlohmann::json& got, const wire::Tolerance& tolerance,
+                            const std::string& place) {
+  const auto differs = [&] {
+    return fmt::format("expected '{}' to be {}, got {}", place.empty() ? "the prediction" : place, wanted.dump(),
+                       got.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  };
+  if (wanted.is_number() && got.is_number()) {
+    return near(got.get<double>(), wanted.get<double>(), tolerance) ? std::string() : differs();
+  }
+  if (wanted.type() != got.type() || wanted.size() != got.size()) return differs();
+  if (!wanted.is_structured()) return wanted == got ? std::string() : differs();
+  for (const auto& [key, value] : wanted.items()) {
+    const bool list = wanted.is_array();
+    if (!list && !got.contains(key)) return differs();
+    const auto& other = list ? got[std::stoul(key)] : got[key];
+    const std::string inner = place.empty() ? key : place + "." + key;
+    if (auto text = json_difference(value, other, tolerance, inner); !text.empty()) return text;
+  }
+  return {};
+}
+
+Result<std::string> compare_custom(const std::filesystem::path& file, const Prediction& got,
+                                   const wire::Tolerance& tolerance) {
+  constexpr std::uint64_t kLimitBytes = std::uint64_t{4} << 20U;
+  VERGE_ASSIGN(const auto text, read_text(file, kLimitBytes));
+  const auto wanted = nlohmann::json::parse(text, nullptr, false);
+  if (wanted.is_discarded()) {
+    return Error(ErrorCode::invalid_argument, "VRG-MDL-011",
+                 fmt::format("expected JSON in '{}', got something else; correct the file", file.string()));
+  }
+  if (got.kind != PredictionKind::custom) {
+    return fmt::format("expected a prediction of kind 'custom', got '{}'", name(got.kind));
+  }
+  return json_difference(wanted, nlohmann::json::parse(got.custom, nullptr, false), tolerance, "");
+}
+
 Result<const Prediction*> run_sample(Worker& worker, const wire::GoldenSample& sample) {
   const auto& package = worker.model().package();
   if (sample.image) {
@@ -210,6 +248,11 @@ Result<std::string> difference(Worker& worker, const wire::GoldenSample& sample)
     if (!text.empty()) return text;
   }
   if (auto text = compare_numbers(sample, *got, tolerance); !text.empty()) return text;
+  if (sample.custom) {
+    VERGE_ASSIGN(const auto path, package.file("golden", *sample.custom));
+    VERGE_ASSIGN(auto text, compare_custom(path, *got, tolerance));
+    if (!text.empty()) return text;
+  }
   if (sample.mask) {
     VERGE_ASSIGN(const auto path, package.file("golden", sample.mask->file));
     return compare_mask(path, sample.mask->min_iou, got->mask);

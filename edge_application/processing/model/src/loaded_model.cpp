@@ -71,6 +71,23 @@ std::string inputs_option(std::span<const wire::Tensor> inputs) {
   return text;
 }
 
+/// What the package's custom steps are, when it has any.
+std::optional<data_processing::StepOrder> custom_steps(const package::ModelPackage& package) {
+  data_processing::StepOrder order;
+  for (const auto& step : package.preprocessing.steps) order.preprocess = step.custom;
+  for (const auto& step : package.postprocessing.steps) order.postprocess = step.custom;
+  if (!order.preprocess && !order.postprocess) return std::nullopt;
+  order.package = package.root;
+  order.takes_image = package.preprocessing.sample == wire::SampleKind::image;
+  for (const auto& file : package.files) {
+    std::error_code failed;
+    if (!std::filesystem::is_symlink(package.root / file.path, failed)) continue;
+    auto place = std::filesystem::canonical(package.root / file.path, failed);
+    if (!failed) order.elsewhere.push_back(std::move(place));
+  }
+  return order;
+}
+
 }  // namespace
 
 std::vector<TensorSpec> declared_tensors(std::span<const wire::Tensor> tensors) {
@@ -146,6 +163,19 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::load(package::ModelPackage pac
   state->engine_outputs = std::move(*output_order);
   state->takes_image = package.preprocessing.sample == wire::SampleKind::image;
   state->image_limits = options.image_limits;
+  state->scratch = options.scratch;
+  if (auto order = custom_steps(package)) {
+    order->inputs = state->inputs;
+    order->outputs = state->outputs;
+    auto how = options.custom_steps;
+    if (options.isolation) {
+      how.max_restarts = options.isolation->max_restarts;
+      how.restart_window = options.isolation->restart_window;
+    }
+    auto steps = data_processing::CustomSteps::create(std::move(*order), std::move(how));
+    if (!steps) return in(context, std::move(steps));
+    state->steps = std::move(*steps);
+  }
   state->package = std::move(package);
   return std::shared_ptr<LoadedModel>(new LoadedModel(std::move(state)));
 }
@@ -165,14 +195,17 @@ const EngineChoice& LoadedModel::choice() const noexcept {
 std::string_view LoadedModel::engine_version() const noexcept {
   return state_->session->engine_version();
 }
+bool LoadedModel::has_custom_steps() const noexcept {
+  return state_->steps != nullptr;
+}
 bool LoadedModel::isolated() const {
-  return state_->session->isolated();
+  return state_->session->isolated() || has_custom_steps();
 }
 std::size_t LoadedModel::restarts() const {
-  return state_->session->restarts();
+  return state_->session->restarts() + (has_custom_steps() ? state_->steps->restarts() : 0);
 }
 bool LoadedModel::given_up() const {
-  return state_->session->given_up();
+  return state_->session->given_up() || (has_custom_steps() && state_->steps->given_up());
 }
 bool LoadedModel::takes_image() const noexcept {
   return state_->takes_image;

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "verge/base/file.hpp"
+#include "verge/data_processing/custom_steps.hpp"
 #include "verge/processing/loaded_model.hpp"
 
 namespace verge::processing {
@@ -19,6 +21,8 @@ struct LoadedModel::State {
   EngineChoice choice;
   ImageLimits image_limits;
   bool takes_image = false;
+  std::shared_ptr<data_processing::CustomSteps> steps;  ///< Null: the package has none.
+  std::shared_ptr<const TemporaryFolder> scratch;       ///< That the package lies in; null: it stays by itself.
 };
 
 /// Measures `engine`, or every engine that reads the package when it is "auto", with every setting that the options

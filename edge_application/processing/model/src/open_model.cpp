@@ -6,11 +6,12 @@
 namespace verge::processing {
 
 Result<Worker> open_model(std::string_view package, const LoadOptions& options) {
-  // Engines have read the model when load() returns; links into a layout are not needed any more.
-  VERGE_ASSIGN(const TemporaryFolder scratch, TemporaryFolder::create("verge-model-"));
-  VERGE_ASSIGN(auto opened, package::open(package, scratch.path()));
+  VERGE_ASSIGN(TemporaryFolder folder, TemporaryFolder::create("verge-model-"));
+  LoadOptions own = options;
+  own.scratch = std::make_shared<const TemporaryFolder>(std::move(folder));
+  VERGE_ASSIGN(auto opened, package::open(package, own.scratch->path()));
   EngineCatalogue engines(default_engine_folder());
-  VERGE_ASSIGN(const auto model, LoadedModel::load(std::move(opened), engines, options));
+  VERGE_ASSIGN(const auto model, LoadedModel::load(std::move(opened), engines, own));
   return model->create_worker();
 }
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "model_state.hpp"
+#include "verge/processing/turnstile.hpp"
 
 namespace verge::processing {
 namespace {
@@ -24,6 +25,43 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
+/// A part of the budget of threads, held only while something runs here.
+struct ThreadShare {
+  std::shared_ptr<Turnstile> budget;
+  unsigned amount = 0;
+  Urgency urgency{};
+  std::stop_token stop{};
+  bool held = false;
+
+  Result<void> take(std::string_view model) {
+    if (budget == nullptr || held) return {};
+    const auto entry = budget->enter(amount, urgency, stop);
+    held = entry == Turnstile::Entry::entered;
+    if (held) return {};
+    if (entry == Turnstile::Entry::stopped) {
+      return Error(ErrorCode::cancelled, "VRG-MDL-008", "stopped while waiting for a free worker");
+    }
+    return Error(ErrorCode::deadline_exceeded, "VRG-MDL-007",
+                 fmt::format("model '{}' had no free thread before the request's deadline; try again later", model));
+  }
+  void give_back() noexcept {
+    if (held) budget->leave(amount);
+    held = false;
+  }
+};
+
+/// Gives back at the end of a call what it has taken.
+class ThreadUse {
+ public:
+  explicit ThreadUse(ThreadShare& share) : share_(share) {}
+  ThreadUse(const ThreadUse&) = delete;
+  ThreadUse& operator=(const ThreadUse&) = delete;
+  ~ThreadUse() { share_.give_back(); }
+
+ private:
+  ThreadShare& share_;
+};
+
 }  // namespace
 
 struct Worker::State {
@@ -39,6 +77,8 @@ struct Worker::State {
   Prediction prediction;
   StageTimes times;
   std::vector<std::vector<std::int64_t>> shapes;  ///< Of the engine's inputs, as the worker was made.
+  std::optional<data_processing::StepWorker> steps{};
+  ThreadShare threads{};
 
   /// Takes back what input() has changed: the next caller knows nothing of another's batch.
   Result<void> restore_shapes() {
@@ -54,18 +94,52 @@ struct Worker::State {
   }
   TensorView image_input() const { return request.input(loaded->engine_inputs.front()); }
 
+  /// A custom step that gives classes by number need not know the package's labels.
+  void give_labels() {
+    const auto fill = [&](auto& entries) {
+      for (auto& entry : entries) {
+        if (entry.label.empty()) entry.label = postprocessor.label(entry.class_index);
+      }
+    };
+    fill(prediction.classes);
+    fill(prediction.boxes);
+    fill(prediction.areas);
+  }
+  Result<void> take_threads() { return threads.take(loaded->package.metadata.name); }
+
   /// Infers what the input holds and postprocesses it.
   Result<const Prediction*> finish(const Placement& placement, Stopwatch& watch, std::size_t window = 0) {
+    VERGE_TRY(take_threads());
     VERGE_TRY(request.run());
     VERGE_TRY(collect_outputs());
     times.infer_ns += watch.lap();
-    if (postprocessor.kind() == PredictionKind::anomaly) {
+    if (steps && steps->postprocesses()) {
+      threads.give_back();
+      VERGE_TRY(steps->postprocess(outputs, {placement.source_width, placement.source_height}, prediction));
+      give_labels();
+    } else if (postprocessor.kind() == PredictionKind::anomaly) {
       VERGE_TRY(postprocessor.run_window(image_input(), outputs, window, prediction));
     } else {
       VERGE_TRY(postprocessor.run(outputs, placement, prediction));
     }
     times.postprocess_ns += watch.lap();
     return &prediction;
+  }
+  [[nodiscard]] bool has_own_preprocessing() const noexcept { return steps && steps->preprocesses(); }
+  /// Lets the package's own step fill the inputs from a picture or raw bytes.
+  template <typename Sample>
+  Result<void> preprocess_apart(const Sample& sample) {
+    threads.give_back();
+    VERGE_ASSIGN(const auto made, steps->preprocess(sample));
+    for (std::size_t i = 0; i < made.size(); ++i) {
+      const std::size_t index = loaded->engine_inputs[i];
+      if (!std::ranges::equal(made[i].shape, request.input(index).shape)) {
+        VERGE_TRY(request.set_input_shape(index, made[i].shape));
+      }
+      const TensorView& input = request.input(index);
+      std::memcpy(input.data, made[i].data, std::min(input.size_bytes, made[i].size_bytes));
+    }
+    return {};
   }
   /// One run of the model for each window of the sample.
   Result<const Prediction*> predict_windows(std::span<const std::byte> content, Stopwatch& watch) {
@@ -85,9 +159,24 @@ struct Worker::State {
     return &prediction;
   }
   Result<const Prediction*> predict(const ImageView& picture, ImageSize source, Stopwatch& watch) {
+    if (has_own_preprocessing()) return predict_apart(picture, source, watch);
+    VERGE_TRY(take_threads());
     VERGE_TRY(restore_shapes());
     VERGE_ASSIGN(const Placement placement, preprocessor.run(picture, source, image_input()));
     times.preprocess_ns = watch.lap();
+    return finish(placement, watch);
+  }
+  Result<const Prediction*> predict_apart(const ImageView& picture, ImageSize source, Stopwatch& watch) {
+    ImageView rgb = picture;
+    if (picture.format != PixelFormat::rgb) {
+      copy_pixels(picture, PixelFormat::rgb, image);
+      rgb = image.view();
+    }
+    VERGE_TRY(preprocess_apart(rgb));
+    times.preprocess_ns = watch.lap();
+    Placement placement;
+    placement.source_width = source.width;
+    placement.source_height = source.height;
     return finish(placement, watch);
   }
   /// A tensor has no source picture: predictions are in the model's own pixels.
@@ -95,10 +184,9 @@ struct Worker::State {
     Placement placement;
     const auto shape = image_input().shape;
     if (!preprocessor.takes_image() || shape.size() != 4) return placement;
-    const auto& steps = loaded->package.preprocessing.steps;
-    const bool channels_first = std::any_of(steps.begin(), steps.end(), [](const wire::PreprocessStep& step) {
-      return step.layout == wire::TensorLayout::nchw;
-    });
+    const auto& declared = loaded->package.preprocessing.steps;
+    const bool channels_first = std::ranges::any_of(
+        declared, [](const wire::PreprocessStep& step) { return step.layout == wire::TensorLayout::nchw; });
     placement.model_height = static_cast<int>(shape[channels_first ? 2 : 1]);
     placement.model_width = static_cast<int>(shape[channels_first ? 3 : 2]);
     placement.source_width = placement.content_x1 = placement.model_width;
@@ -153,6 +241,10 @@ Result<Worker> LoadedModel::create_worker(const wire::Preprocessing& preprocessi
                                                              {},
                                                              {},
                                                              {}});
+  const bool own = std::ranges::any_of(preprocessing.steps, [](const auto& step) { return step.custom.has_value(); });
+  if (loaded.steps != nullptr && (own || loaded.steps->order().postprocess)) {
+    VERGE_ASSIGN(state->steps, data_processing::StepWorker::start(loaded.steps, own));
+  }
   state->outputs.resize(loaded.outputs.size());
   for (std::size_t i = 0; i < loaded.inputs.size(); ++i) {
     const auto shape = state->request.input(i).shape;
@@ -164,6 +256,8 @@ Result<Worker> LoadedModel::create_worker(const wire::Preprocessing& preprocessi
 Result<const Prediction*> Worker::predict_encoded(std::span<const std::byte> content) {
   State& s = *state_;
   VERGE_TRY(s.check_sample(true));
+  const ThreadUse use(s.threads);
+  VERGE_TRY(s.take_threads());
   Stopwatch watch;
   s.times = {};
   VERGE_ASSIGN(const ImageSize source,
@@ -175,6 +269,7 @@ Result<const Prediction*> Worker::predict_encoded(std::span<const std::byte> con
 Result<const Prediction*> Worker::predict_image(const ImageView& image) {
   State& s = *state_;
   VERGE_TRY(s.check_sample(true));
+  const ThreadUse use(s.threads);
   Stopwatch watch;
   s.times = {};
   return s.predict(image, {image.width, image.height}, watch);
@@ -183,8 +278,15 @@ Result<const Prediction*> Worker::predict_image(const ImageView& image) {
 Result<const Prediction*> Worker::predict_values(std::span<const std::byte> raw) {
   State& s = *state_;
   VERGE_TRY(s.check_sample(false));
+  const ThreadUse use(s.threads);
   Stopwatch watch;
   s.times = {};
+  if (s.has_own_preprocessing()) {
+    VERGE_TRY(s.preprocess_apart(raw));
+    s.times.preprocess_ns = watch.lap();
+    return s.finish({}, watch);
+  }
+  VERGE_TRY(s.take_threads());
   VERGE_TRY(s.restore_shapes());
   if (s.features) return s.predict_windows(raw, watch);
   VERGE_TRY(s.preprocessor.run_values(raw, s.image_input()));
@@ -194,6 +296,7 @@ Result<const Prediction*> Worker::predict_values(std::span<const std::byte> raw)
 
 Result<const Prediction*> Worker::predict_tensors(std::span<const std::vector<std::byte>> inputs) {
   State& s = *state_;
+  const ThreadUse use(s.threads);
   Stopwatch watch;
   s.times = {};
   if (inputs.size() != s.loaded->inputs.size()) {
@@ -238,6 +341,8 @@ Result<TensorView> Worker::input(std::size_t index, std::span<const std::int64_t
 
 Result<std::span<const TensorView>> Worker::infer() {
   State& s = *state_;
+  const ThreadUse use(s.threads);
+  VERGE_TRY(s.take_threads());
   Stopwatch watch;
   s.times = {};
   VERGE_TRY(s.request.run());
@@ -260,6 +365,14 @@ const Postprocessor& Worker::postprocessor() const noexcept {
 }
 const LoadedModel& Worker::model() const noexcept {
   return *state_->model;
+}
+void Worker::use_threads(std::shared_ptr<Turnstile> budget, unsigned threads) {
+  state_->threads.budget = std::move(budget);
+  state_->threads.amount = threads;
+}
+void Worker::set_urgency(const Urgency& urgency, const std::stop_token& stop) {
+  state_->threads.urgency = urgency;
+  state_->threads.stop = stop;
 }
 
 }  // namespace verge::processing

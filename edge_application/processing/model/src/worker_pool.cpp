@@ -27,6 +27,7 @@ Result<std::unique_ptr<WorkerPool>> WorkerPool::create(std::shared_ptr<const Loa
   pool->free_.reserve(whole.workers);
   for (std::size_t i = 0; i < whole.workers; ++i) {
     VERGE_ASSIGN(auto worker, pool->model_->create_worker());
+    if (pool->model_->has_custom_steps()) worker.use_threads(whole.thread_budget, whole.threads_per_run);
     pool->workers_.push_back(std::move(worker));
   }
   for (auto& worker : pool->workers_) pool->free_.push_back(&worker);
@@ -52,7 +53,8 @@ Error WorkerPool::refusal(Turnstile::Entry entry) const {
 
 Result<WorkerPool::Lease> WorkerPool::enter(const Urgency& urgency, const std::stop_token& stop) {
   if (const auto entry = line_.enter(1, urgency, stop); entry != Turnstile::Entry::entered) return refusal(entry);
-  if (options_.thread_budget != nullptr) {
+  const bool takes_its_own = model_->has_custom_steps();
+  if (options_.thread_budget != nullptr && !takes_its_own) {
     const auto entry = options_.thread_budget->enter(options_.threads_per_run, urgency, stop);
     if (entry != Turnstile::Entry::entered) {
       line_.leave(1);
@@ -62,7 +64,8 @@ Result<WorkerPool::Lease> WorkerPool::enter(const Urgency& urgency, const std::s
   const std::lock_guard lock(mutex_);
   Worker* worker = free_.back();
   free_.pop_back();
-  return Lease(this, worker);
+  if (takes_its_own) worker->set_urgency(urgency, stop);
+  return Lease(this, worker, !takes_its_own);
 }
 
 Result<WorkerPool::Lease> WorkerPool::acquire(const Urgency& urgency) {

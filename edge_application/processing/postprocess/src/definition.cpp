@@ -66,7 +66,19 @@ class Checker {
                  fmt::format("{}{}: step {} ({}): {}", origin_, line, number_, step_, what));
   }
 
+  Result<void> take_custom() {
+    step_ = "custom";
+    if (definition_.steps.size() > 1) {
+      return error("VRG-PST-001", fmt::format("expected 'custom' to be the only step, got {} steps; do the others in "
+                                              "the function",
+                                              definition_.steps.size()));
+    }
+    plan_.final_step = Custom{};
+    return {};
+  }
+
   Result<void> take(const wire::PostprocessStep& step) {
+    if (step.custom) return take_custom();
     if (step.dequantise) {
       VERGE_TRY(enter("dequantise", Stage::before));
       plan_.converts = true;
@@ -367,6 +379,7 @@ PredictionKind PostprocessingPlan::kind() const noexcept {
   if (std::holds_alternative<std::monostate>(final_step)) return PredictionKind::tensors;
   if (std::holds_alternative<ReconstructionError>(final_step)) return PredictionKind::anomaly;
   if (std::holds_alternative<Values>(final_step)) return PredictionKind::values;
+  if (std::holds_alternative<Custom>(final_step)) return PredictionKind::custom;
   return PredictionKind::boxes;
 }
 

@@ -66,8 +66,11 @@ struct Values {
   std::vector<std::string> names;
 };
 
-using FinalStep =
-    std::variant<std::monostate, TopK, Segmentation, SsdDetections, SsdBoxes, YoloGrid, ReconstructionError, Values>;
+/// A function of the package's own.
+struct Custom {};
+
+using FinalStep = std::variant<std::monostate, TopK, Segmentation, SsdDetections, SsdBoxes, YoloGrid,
+                               ReconstructionError, Values, Custom>;
 
 /// What the steps come to.
 struct PostprocessingPlan {

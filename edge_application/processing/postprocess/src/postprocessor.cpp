@@ -236,6 +236,7 @@ Result<void> Postprocessor::run(std::span<const TensorView> outputs, const Place
   State& s = *state_;
   VERGE_TRY(s.check(outputs));
   prediction.kind = s.plan.kind();
+  prediction.custom = {};
   prediction.classes.clear();
   prediction.boxes.clear();
   prediction.areas.clear();
@@ -249,6 +250,8 @@ Result<void> Postprocessor::run(std::span<const TensorView> outputs, const Place
       return s.give_mask(std::get<Segmentation>(s.plan.final_step), outputs, placement, prediction);
     case PredictionKind::boxes: return s.give_boxes(outputs, placement, prediction);
     case PredictionKind::values: return s.give_values(std::get<Values>(s.plan.final_step), outputs, prediction);
+    case PredictionKind::custom:
+      return Error(ErrorCode::internal, "VRG-PST-012", "a custom step is run by its own process");
     case PredictionKind::anomaly: break;
   }
   return Error(ErrorCode::internal, "VRG-PST-011", "an anomaly is found by run_window()");

@@ -28,7 +28,7 @@ class Checker {
     number_ = 0;
     line_ = definition_.line;
     VERGE_TRY(check_datatype());
-    if (plan_.takes_image) {
+    if (plan_.takes_image && !plan_.custom) {
       VERGE_TRY(match_shape());
       VERGE_TRY(check_channel_values());
     } else {
@@ -78,7 +78,20 @@ class Checker {
     return {};
   }
 
+  Result<void> take_custom(int line) {
+    step_ = "custom";
+    line_ = line;
+    if (definition_.steps.size() > 1) {
+      return error("VRG-PRE-001", fmt::format("expected 'custom' to be the only step, got {} steps; do the others in "
+                                              "the function",
+                                              definition_.steps.size()));
+    }
+    plan_.custom = true;
+    return {};
+  }
+
   Result<void> take(const wire::PreprocessStep& step) {
+    if (step.custom) return take_custom(step.line);
     if (step.decode) {
       VERGE_TRY(enter(Stage::decode, "decode", step.line));
       plan_.colour = step.decode->colour == wire::Colour::rgb   ? PixelFormat::rgb

@@ -35,6 +35,7 @@ struct PreprocessingPlan {
   wire::NormaliseStep value_normalisation;  ///< For samples that are tensors.
   std::optional<Quantisation> quantisation;
   bool has_steps = false;
+  bool custom = false;  ///< A function of the package's own does it all.
   DataType datatype = DataType::fp32;
   std::vector<std::int64_t> shape;
 };

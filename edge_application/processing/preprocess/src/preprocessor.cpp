@@ -63,6 +63,10 @@ Region in_image(const Region& part, ImageSize of, ImageSize image) {
   return result;
 }
 
+Error not_ours() {
+  return Error(ErrorCode::internal, "VRG-PRE-013", "a custom step is run by its own process");
+}
+
 Error wrong_picture(std::string_view what) {
   return Error(ErrorCode::invalid_argument, "VRG-PRE-010", std::string(what));
 }
@@ -95,7 +99,7 @@ Result<Preprocessor> Preprocessor::compile(const wire::Preprocessing& definition
   auto state = std::make_unique<State>();
   state->plan = std::move(plan);
   const PreprocessingPlan& p = state->plan;
-  if (p.takes_image) {
+  if (p.takes_image && !p.custom) {
     const int count = channels(p.colour);
     state->writer =
         ValueWriter(p.normalisation, p.quantisation, p.datatype, p.layout, count, p.window.width, p.window.height);
@@ -227,6 +231,7 @@ void Preprocessor::State::write(const ImageView& image, const Landing& landing, 
 Result<Placement> Preprocessor::run(const ImageView& image, ImageSize source, const TensorView& input) {
   State& s = *state_;
   const PreprocessingPlan& plan = s.plan;
+  if (plan.custom) return not_ours();
   if (!plan.takes_image || image.empty() || source.width <= 0 || source.height <= 0) {
     return wrong_picture(plan.takes_image
                              ? "expected a picture, got an empty one"
@@ -255,6 +260,7 @@ Result<Placement> Preprocessor::run(const ImageView& image, ImageSize source, co
 
 Result<void> Preprocessor::run_values(std::span<const std::byte> raw, const TensorView& input) {
   State& s = *state_;
+  if (s.plan.custom) return not_ours();
   if (s.plan.takes_image)
     return wrong_picture("expected a picture, as the preprocessing says 'sample: image', got values");
   if (input.datatype != s.plan.datatype) {

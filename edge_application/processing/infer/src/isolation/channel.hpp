@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "verge/engines/abi.h"
+#include "verge/process/channel.hpp"
 #include "verge/process/descriptor.hpp"
 
 namespace verge::processing::isolation {
@@ -68,23 +69,22 @@ struct Message {
 /// One end. Used by one thread at a time.
 class Channel {
  public:
-  explicit Channel(process::Descriptor socket) : socket_(std::move(socket)) {}
+  explicit Channel(process::Descriptor socket);
   /// Both ends; unusable ones (number() < 0) when the system gives none.
-  static std::pair<process::Descriptor, process::Descriptor> pair();
+  static std::pair<process::Descriptor, process::Descriptor> pair() { return process::Channel::pair(); }
 
   /// False: the other side has gone, or the content is too large.
   bool send(const Frame& frame, std::span<const std::byte> content = {}, int descriptor = -1);
   bool send_text(const Frame& frame, std::string_view text, int descriptor = -1);
   bool send_places(const Frame& frame, std::span<const TensorPlace> places, int descriptor = -1);
 
-  enum class Outcome { received, closed, timed_out };
+  using Outcome = process::Channel::Outcome;
   /// Waits at most `patience`; without one, for ever.
   Outcome receive(Message& message, std::chrono::milliseconds patience = std::chrono::milliseconds(-1));
-  [[nodiscard]] int number() const noexcept { return socket_.number(); }
+  [[nodiscard]] int number() const noexcept { return packets_.number(); }
 
  private:
-  process::Descriptor socket_;
-  std::vector<std::byte> buffer_;
+  process::Channel packets_;
 };
 
 }  // namespace verge::processing::isolation

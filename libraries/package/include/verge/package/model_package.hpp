@@ -30,6 +30,8 @@ inline constexpr std::string_view kGoldenFile = "golden/golden.json";
 inline constexpr std::uint64_t kFileLimitBytes = std::uint64_t{16} << 30U;
 inline constexpr std::size_t kFileCountLimit = 4096;
 inline constexpr std::uint64_t kLabelFileLimitBytes = std::uint64_t{4} << 20U;
+inline constexpr std::uint64_t kScriptLimitBytes = std::uint64_t{1} << 20U;    ///< Of a custom step in Python.
+inline constexpr std::uint64_t kPluginLimitBytes = std::uint64_t{256} << 20U;  ///< Of one that is a plug-in.
 
 /// A file of a package.
 struct PackageFile {
@@ -58,7 +60,8 @@ struct ModelPackage {
 
 /// Opens a package folder: lists and hashes its files, reads its documents, and checks that what they name is there.
 /// Errors name file, line and key. VRG-PKG-001 not a package folder, 002 a file that has no place in a package, 003 too
-/// many files, 004 a named file is missing, and those of the documents (VRG-DOC-…).
+/// many files, 004 a named file is missing, 006 a custom step's file is empty or too large, and those of the documents
+/// (VRG-DOC-…).
 Result<ModelPackage> open_folder(const std::filesystem::path& folder);
 
 }  // namespace verge::package

@@ -54,7 +54,7 @@ struct NamedValue {
   float value = 0;
 };
 
-enum class PredictionKind : std::uint8_t { tensors, classes, boxes, mask, anomaly, values };
+enum class PredictionKind : std::uint8_t { tensors, classes, boxes, mask, anomaly, values, custom };
 [[nodiscard]] std::string_view name(PredictionKind kind) noexcept;
 
 /// Result of one sample. Reused from sample to sample, it allocates nothing once it has grown.
@@ -66,6 +66,7 @@ struct Prediction {
   std::vector<ClassArea> areas;         ///< kind mask: classes that occur, the largest first.
   Anomaly anomaly;                      ///< kind anomaly.
   std::vector<NamedValue> values;       ///< kind values: in the order of the output.
+  std::string_view custom;              ///< kind custom: a JSON object; lives as long as the labels.
   std::span<const TensorView> tensors;  ///< The model's outputs, valid until its next run.
   std::span<const TensorSpec> tensor_specs;
 };

@@ -26,6 +26,7 @@ struct Draft {
   wire::Preprocessing preprocessing;
   wire::Postprocessing postprocessing;
   std::vector<Guess> guesses;
+  std::vector<std::pair<std::string, std::filesystem::path>> scripts;  ///< Place in the package, and where it lies now.
 };
 
 /// Format of a model file by its content and name, or folder (SavedModel). Errors: invalid_argument (VRG-DRF-001).
@@ -36,6 +37,12 @@ Result<wire::ModelFormat> model_format(const std::filesystem::path& model);
 /// "x FP32 [1,3,224,224]"; else empty. Errors: those of model_format() and of the engines.
 Result<Draft> draft_package(const std::filesystem::path& model, EngineCatalogue& engines, std::string_view engine,
                             const std::string& inputs = {});
+
+/// Puts custom steps in place of the guessed ones: "FILE" or "FILE:FUNCTION" (preprocess, postprocess when absent);
+/// when empty, the preprocessing_script.py and postprocessing_script.py that lie beside the model, where there are
+/// such. Errors: not_found (VRG-DRF-008).
+Result<void> take_scripts(Draft& draft, const std::filesystem::path& model, const std::string& preprocessing,
+                          const std::string& postprocessing);
 
 /// Writes a package folder: the draft's documents, a copy (or a link) of the model and of `labels` (may be empty), and
 /// a model card to fill in. Errors: already_exists (VRG-DRF-002) when the folder holds something.

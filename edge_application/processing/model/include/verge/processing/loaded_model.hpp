@@ -6,11 +6,14 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "verge/base/error.hpp"
+#include "verge/base/file.hpp"
+#include "verge/data_processing/custom_steps.hpp"
 #include "verge/package/model_package.hpp"
 #include "verge/processing/engine.hpp"
 #include "verge/processing/features.hpp"
@@ -45,8 +48,10 @@ struct LoadOptions {
   std::optional<Goal> goal;               ///< Absent: latency, and a named engine is not measured.
   std::filesystem::path state_directory;  ///< Keeps engine choices and compiled models; empty: nothing is kept.
   ImageLimits image_limits;
-  bool profile = false;                       ///< Worker::profile() will be asked.
-  std::optional<IsolationOptions> isolation;  ///< The engine runs in a process of its own.
+  bool profile = false;                            ///< Worker::profile() will be asked.
+  std::optional<IsolationOptions> isolation;       ///< The engine runs in a process of its own.
+  data_processing::StepOptions custom_steps;       ///< Whose budget of restarts is the isolation's, where there is one.
+  std::shared_ptr<const TemporaryFolder> scratch;  ///< Kept as long as the model: its package lies there.
 };
 
 /// One measurement.
@@ -81,6 +86,8 @@ struct StageTimes {
 };
 
 class LoadedModel;
+class Turnstile;
+struct Urgency;
 
 /// Runs samples through one model, one at a time. Keeps its memory: in steady state only the engine allocates.
 /// Used by one thread at a time; keeps its model alive.
@@ -118,6 +125,12 @@ class Worker {
   [[nodiscard]] const Postprocessor& postprocessor() const noexcept;
   [[nodiscard]] const LoadedModel& model() const noexcept;
 
+  /// For a model with custom steps: what runs here takes `threads` of the budget from now on, and gives them back while
+  /// a step runs in its own process. A step that loops holds up its own model only. Null: no budget.
+  void use_threads(std::shared_ptr<Turnstile> budget, unsigned threads);
+  /// How urgent the next call is, in that budget's line.
+  void set_urgency(const Urgency& urgency, const std::stop_token& stop);
+
  private:
   friend class LoadedModel;
   struct State;
@@ -130,7 +143,7 @@ class LoadedModel : public std::enable_shared_from_this<LoadedModel> {
  public:
   /// Chooses the engine, loads the model, and checks it against metadata.json. Errors, each with the package's name in
   /// front: the engine's; failed_precondition (VRG-MDL-001 no engine is correct; 002 metadata.json does not fit the
-  /// model); those of Preprocessor and Postprocessor.
+  /// model); those of Preprocessor, Postprocessor and data_processing::CustomSteps.
   static Result<std::shared_ptr<LoadedModel>> load(package::ModelPackage package, EngineCatalogue& engines,
                                                    const LoadOptions& options);
   ~LoadedModel();
@@ -148,8 +161,10 @@ class LoadedModel : public std::enable_shared_from_this<LoadedModel> {
   [[nodiscard]] const EngineChoice& choice() const noexcept;
   [[nodiscard]] std::string_view engine_version() const noexcept;
   [[nodiscard]] bool takes_image() const noexcept;
-  /// Whether the engine runs in a process of its own; how often that was started again, and whether it is given up for
-  /// good.
+  /// Whether the package has custom steps.
+  [[nodiscard]] bool has_custom_steps() const noexcept;
+  /// Whether the engine, or a custom step, runs in a process of its own; how often one was started again, and whether
+  /// one is given up for good.
   [[nodiscard]] bool isolated() const;
   [[nodiscard]] std::size_t restarts() const;
   [[nodiscard]] bool given_up() const;

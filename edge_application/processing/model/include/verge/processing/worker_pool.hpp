@@ -49,7 +49,8 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  /// A worker, and threads of the budget for it to run on, that go back by themselves.
+  /// A worker, and threads of the budget for it to run on, that go back by themselves. A worker of a model with custom
+  /// steps takes its threads itself, for what runs here.
   class Lease {
    public:
     Lease(Lease&& other) noexcept
@@ -69,7 +70,8 @@ class WorkerPool {
 
    private:
     friend class WorkerPool;
-    Lease(WorkerPool* pool, Worker* worker) : pool_(pool), worker_(worker), has_threads_(true) {}
+    Lease(WorkerPool* pool, Worker* worker, bool has_threads)
+        : pool_(pool), worker_(worker), has_threads_(has_threads) {}
     WorkerPool* pool_;
     Worker* worker_;
     bool has_threads_;

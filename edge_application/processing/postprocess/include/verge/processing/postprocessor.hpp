@@ -42,7 +42,8 @@ class Postprocessor {
   /// values) in `prediction` point into this object, which must outlive them; raw tensors point into `outputs`.
   /// Allocates nothing once `prediction` and the scratch memory have grown. Whatever the values (NaN, infinities), it
   /// neither fails nor loops. Errors: invalid_argument (VRG-PST-010 a tensor is not as the model said).
-  /// A prediction of kind anomaly is made by run_window().
+  /// A prediction of kind anomaly is made by run_window(); of kind custom by the package's own step (VRG-PST-012 here),
+  /// which may make it any other kind.
   Result<void> run(std::span<const TensorView> outputs, const Placement& placement, Prediction& prediction);
   /// For kind anomaly: takes window number `window` of a sample (0 begins a new one) with what the model got and gave.
   /// After the last one the prediction is whole. Errors: as run().

@@ -41,7 +41,8 @@ class Preprocessor {
 
   /// Fills `input` with one sample. `source` is the picture's true size when it was decoded scaled, else its own size.
   /// `input` may be one sample's part of a batch: only its type and size in bytes are checked. Allocates nothing for a
-  /// size of picture that it has seen. Errors: invalid_argument (VRG-PRE-010 the picture is empty or too small for the
+  /// size of picture that it has seen. A definition with a custom step is not run here: VRG-PRE-013.
+  /// Errors: invalid_argument (VRG-PRE-010 the picture is empty or too small for the
   /// crop, or not of the model's size and there is no resize step; VRG-PRE-011 `input` is not as compiled).
   Result<Placement> run(const ImageView& image, ImageSize source, const TensorView& input);
   /// Fills `input` from raw little-endian values: float32 when the definition has steps, the tensor's own type when it
