@@ -161,6 +161,18 @@ TEST_F(Sinks, APreviewIsDrawnOnlyForThoseWhoLook) {
   EXPECT_EQ(seen[2], nullptr);
 }
 
+TEST(Previews, AreBounded) {
+  Preview preview;
+  std::size_t refused = 0;
+  for (std::size_t i = 0; i < Preview::kMostViewers + 5; ++i) {
+    preview.next([&refused](const Preview::Jpeg& jpeg) { refused += jpeg == nullptr ? 1 : 0; });
+  }
+  EXPECT_EQ(refused, 5U);
+  preview.show(std::make_shared<const std::string>("picture"));
+  EXPECT_EQ(refused, 5U);
+  EXPECT_FALSE(preview.wanted());
+}
+
 /// Counts the events that pass.
 class Passed final : public Sink {
  public:

@@ -37,7 +37,7 @@ class PreviewSink final : public Sink {
 void Preview::next(std::function<void(Jpeg)> look) {
   {
     const std::lock_guard lock(mutex_);
-    if (!ended_) {
+    if (!ended_ && waiting_.size() < kMostViewers) {
       waiting_.push_back(std::move(look));
       return;
     }

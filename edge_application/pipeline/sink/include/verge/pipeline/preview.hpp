@@ -15,7 +15,9 @@ namespace verge::pipeline {
 class Preview {
  public:
   using Jpeg = std::shared_ptr<const std::string>;
-  /// Asks for the next picture: `look` is called once, from the pipeline's thread; with nothing when it has ended.
+  static constexpr std::size_t kMostViewers = 64;
+  /// Asks for the next picture: `look` is called once, from the pipeline's thread; with nothing when it has ended, or
+  /// at once when kMostViewers wait already.
   void next(std::function<void(Jpeg)> look);
   [[nodiscard]] bool wanted() const;
   void show(const Jpeg& jpeg);
