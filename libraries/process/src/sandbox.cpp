@@ -47,7 +47,7 @@ bool limit(decltype(RLIMIT_CORE) resource, rlim_t most) {
   return ::setrlimit(resource, &both) == 0;
 }
 
-bool take_limits(const Confinement& confinement) {
+bool take_limits([[maybe_unused]] const Confinement& confinement) {
   bool done = limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, 0) && limit(RLIMIT_NOFILE, kFileLimit) &&
               limit(RLIMIT_MEMLOCK, 0) && limit(RLIMIT_MSGQUEUE, 0);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // Whose shadow is terabytes of private memory.

@@ -165,7 +165,7 @@ TEST(Previews, AreBounded) {
   Preview preview;
   std::size_t refused = 0;
   for (std::size_t i = 0; i < Preview::kMostViewers + 5; ++i) {
-    preview.next([&refused](const Preview::Jpeg& jpeg) { refused += jpeg == nullptr ? 1 : 0; });
+    preview.next([&refused](const Preview::Jpeg& jpeg) { refused += jpeg == nullptr ? 1U : 0U; });
   }
   EXPECT_EQ(refused, 5U);
   preview.show(std::make_shared<const std::string>("picture"));
