@@ -18,7 +18,6 @@ import sys
 import tempfile
 import threading
 import time
-from multiprocessing import shared_memory
 
 from bench import DATA, ROOT, commit, machine
 
@@ -166,32 +165,14 @@ def against_python(build, folder, seconds):
     return rows
 
 
-def shared(port, model, inputs, outputs):
-    """Makes askers whose tensors lie in shared memory. inputs, outputs: (name, datatype, shape, bytes)."""
-    size = sum(tensor[3] for tensor in inputs + outputs)
-
-    class SharedAsker(Asker):
-        def __init__(self):
-            self.memory = shared_memory.SharedMemory(create=True, size=size)
-            name = self.memory.name
-            super().__init__(port, f"/v2/systemsharedmemory/region/{name}/register",
-                             json.dumps({"key": "/" + name, "offset": 0, "byte_size": size}))
-            self.ask()
-            at, request = 0, {"inputs": [], "outputs": []}
-            for kind, tensors in (("inputs", inputs), ("outputs", outputs)):
-                for tensor, datatype, shape, size_bytes in tensors:
-                    entry = {"name": tensor, "parameters": {"shared_memory_region": name, "shared_memory_offset": at,
-                                                            "shared_memory_byte_size": size_bytes}}
-                    if kind == "inputs":
-                        entry |= {"datatype": datatype, "shape": shape}
-                    request[kind].append(entry)
-                    at += size_bytes
-            self.path, self.body = f"/v2/models/{model}/infer", json.dumps(request)
-
-        def __del__(self):
-            self.memory.close()
-            self.memory.unlink()
-    return SharedAsker
+def tensor_load(build, port, seconds):
+    """Inferences a second that the C++ client of ./dev bench serving gets from 'model', tensors in shared memory."""
+    (name, datatype, shape, size), = tensors_of(port)[0]
+    output = tensors_of(port)[1][0][0]
+    target = f"ours,http-shm-model,127.0.0.1:{port},model,0,{size},{datatype},{name},{output},{'x'.join(map(str, shape))}"
+    done = subprocess.run([build / "bin/bench_serving", "--rounds", "1", "--block", str(int(200 * seconds)), "--connections",
+                           "4", target], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["ours"]["requests_per_s"]
 
 
 def against_the_engines_own(build, folder, seconds):
@@ -199,20 +180,18 @@ def against_the_engines_own(build, folder, seconds):
     rows = []
     onnx = next((EFFICIENTNET / "model_files").glob("*.onnx"))
     with agent(build, folder, f"package: {EFFICIENTNET}, name: model, engine: openvino, optimise_for: throughput") as port:
-        make = shared(port, "model", *tensors_of(port))
-        throughput(make, 4, 1)
+        tensor_load(build, port, 1)
         theirs, ours = [], []
         for _ in range(BLOCKS):
             done = subprocess.run([pathlib.Path(sys.executable).parent / "benchmark_app", "-m", onnx, "-hint", "throughput", "-t",
                                    str(int(seconds)), "-infer_precision", "f32"], capture_output=True, text=True, check=True,
                                   cwd=folder)
             theirs.append(float(re.search(r"Throughput:\s+([\d.]+) FPS", done.stdout)[1]))
-            ours.append(throughput(make, 4, seconds))
+            ours.append(tensor_load(build, port, seconds))
     rows.append(("OpenVINO, EfficientNet-Lite0", "benchmark_app -hint throughput", theirs, ours))
     made = package(build, folder)
     with agent(build, folder, f"package: {made}, name: model, engine: litert, optimise_for: throughput") as port:
-        make = shared(port, "model", *tensors_of(port))
-        throughput(make, 4, 1)
+        tensor_load(build, port, 1)
         theirs, ours = [], []
         for _ in range(BLOCKS):
             best = 0
@@ -222,7 +201,7 @@ def against_the_engines_own(build, folder, seconds):
                                 str(threads), "--num_runs", "200", "--result_json", result], capture_output=True, check=True)
                 best = max(best, 1e3 / average_ms(json.loads(result.read_text())))
             theirs.append(best)
-            ours.append(throughput(make, 4, seconds))
+            ours.append(tensor_load(build, port, seconds))
     rows.append(("LiteRT, MobileNetV2 (8 bits)", "litert-benchmark, the better of 1 and 2 threads", theirs, ours))
     return [(name, rival, statistics.median(theirs), statistics.median(ours),
              statistics.median(ours) / statistics.median(theirs)) for name, rival, theirs, ours in rows]
@@ -322,7 +301,7 @@ def main():
              "| | Python | Verge | ratio |", "|---|---|---|---|",
              *(f"| {what} | {a:.2f} | {b:.2f} | {ratio:.2f} |" for what, a, b, ratio in python), "",
              "**The engines' own benchmarks**, inferences a second, against the agent with `optimise_for: throughput`, tensors in shared",
-             "memory, four clients on the same cores:", "",
+             "memory, a C++ client with four connections on the same cores:", "",
              "| engine, model | rival | rival's | agent's | ratio |", "|---|---|---|---|---|",
              *(f"| {name} | {rival} | {a:.1f} | {b:.1f} | {ratio:.3f} |" for name, rival, a, b, ratio in engines), "",
              f"**MLPerf's LoadGen** ({LOADGEN.split('==')[1]}) against the agent, MobileNetV2, a JPEG to `predict`:", "",

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -29,12 +30,15 @@ std::string shape_text(const TargetSpec& spec) {
 /// Input and output in one object of shared memory, as a client would make it.
 class SharedTensors {
  public:
-  SharedTensors(const std::string& name, std::size_t size_bytes) : name_("/" + name), size_bytes_(size_bytes) {
+  /// `filled`: the input is not all zeros.
+  SharedTensors(const std::string& name, std::size_t size_bytes, bool filled)
+      : name_("/" + name), size_bytes_(size_bytes) {
     ::shm_unlink(name_.c_str());
     const int file = ::shm_open(name_.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
     if (file < 0 || ::ftruncate(file, static_cast<off_t>(2 * size_bytes)) != 0) give_up("no shared memory");
     memory_ = static_cast<char*>(::mmap(nullptr, 2 * size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0));
     ::close(file);
+    if (!filled) return;
     const auto bytes = content(size_bytes);
     std::memcpy(memory_, bytes.data(), size_bytes);
   }
@@ -47,6 +51,10 @@ class SharedTensors {
   [[nodiscard]] const std::string& key() const { return name_; }
   void clear_output() { std::memset(memory_ + size_bytes_, 0, size_bytes_); }
   [[nodiscard]] bool same() const { return std::memcmp(memory_, memory_ + size_bytes_, size_bytes_) == 0; }
+  /// Whether anything was written.
+  [[nodiscard]] bool answered() const {
+    return std::any_of(memory_ + size_bytes_, memory_ + 2 * size_bytes_, [](char byte) { return byte != 0; });
+  }
 
  private:
   std::string name_;
@@ -125,16 +133,16 @@ class HttpTarget final : public Target {
                              R"(","shape":)" + shape_text(spec_) + "," + part(name.c_str(), 0) +
                              R"(}],"outputs":[{"name":")" + spec_.output + R"(",)" +
                              part(name.c_str(), spec_.body_bytes) + "}]}";
-    if (spec_.kind == "http-shm") {
+    const bool echo = spec_.kind == "http-shm-echo";
+    if (!echo) {
       region_ = name;
-      memory_.emplace(name, spec_.body_bytes);
+      memory_.emplace(name, spec_.body_bytes, spec_.kind == "http-shm");
       post(
           "/v2/systemsharedmemory/region/" + region_ + "/register",
           R"({"key":")" + memory_->key() + R"(","offset":0,"byte_size":)" + std::to_string(2 * spec_.body_bytes) + "}");
       memory_->clear_output();
     }
-    prepare(spec_.kind == "http-shm" ? "/v2/models/" + spec_.model + "/infer" : "/echo", "",
-            std::vector<char>(body.begin(), body.end()));
+    prepare(echo ? "/echo" : "/v2/models/" + spec_.model + "/infer", "", std::vector<char>(body.begin(), body.end()));
   }
   void post(const std::string& target, const std::string& body) {
     http::request<http::string_body> request{http::verb::post, target, 11, body};
@@ -154,11 +162,12 @@ class HttpTarget final : public Target {
       return;
     }
     const auto sent = content(spec_.body_bytes);
-    const bool right = memory_ ? memory_->same()
-                               : spec_.kind == "http-shm-echo" ||
-                                     (response_.body().size() >= sent.size() &&
-                                      std::memcmp(response_.body().data() + response_.body().size() - sent.size(),
-                                                  sent.data(), sent.size()) == 0);
+    const bool right = spec_.kind == "http-shm-model" ? memory_->answered()
+                       : memory_                      ? memory_->same()
+                                                      : spec_.kind == "http-shm-echo" ||
+                                       (response_.body().size() >= sent.size() &&
+                                        std::memcmp(response_.body().data() + response_.body().size() - sent.size(),
+                                                    sent.data(), sent.size()) == 0);
     if (!right) give_up(spec_.name + ": the answer is another than was sent");
   }
 

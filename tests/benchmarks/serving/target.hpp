@@ -11,7 +11,8 @@ namespace verge::bench {
 
 struct TargetSpec {
   std::string name;
-  std::string kind;     ///< http-echo, http-infer, http-shm, http-shm-echo, grpc-echo, grpc-infer
+  /// http-echo, http-infer, http-json, http-shm, http-shm-model (not an identity), http-shm-echo, grpc-echo, grpc-infer
+  std::string kind;
   std::string address;  ///< HOST:PORT, or a path
   std::string model;
   int server = 0;  ///< Process id, for its CPU time.
