@@ -13,17 +13,9 @@ import time
 
 import pytest
 
+from fleet import wait_for
+
 SERVERS = pathlib.Path(__file__).resolve().parents[1] / "support" / "servers"
-
-
-def wait_for(condition, what, timeout=60):
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"no {what} within {timeout} s")
 
 
 def free_port():
@@ -142,7 +134,7 @@ class Broker:
         def there():
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return True
-        wait_for(there, "broker")
+        wait_for(there, what="broker")
 
     def stop(self):
         if self.process and self.process.poll() is None:

@@ -8,9 +8,9 @@ import urllib.request
 import pytest
 
 from conftest import BUILD
-from fleet import DOG, fake_package
+from fleet import DOG, fake_package, wait_for
 from model_table.programs import Package
-from pipeline_peers import Broker, HttpCamera, RtspCamera, Webhook, wait_for
+from pipeline_peers import Broker, HttpCamera, RtspCamera, Webhook
 
 
 def lines(path):
@@ -55,12 +55,12 @@ def test_a_stream_that_is_cut_24_times_loses_nothing_uncounted(agent, tmp_path):
     models: [{{ model: fake }}]
     sinks: [{{ json_lines: {{ path: out.jsonl }} }}]
 """, delay_ms=25)
-        wait_for(lambda: camera.connections >= 6, "sixth connection")
+        wait_for(lambda: camera.connections >= 6, what="sixth connection")
         before = running.resident_kib()
-        wait_for(lambda: camera.connections >= 25, "25th connection", timeout=120)
+        wait_for(lambda: camera.connections >= 25, what="25th connection", timeout=120)
         camera.open = False
         wait_for(lambda: status(running, "door")["state"] == "waiting" and total(status(running, "door")) == camera.sent,
-                 f"every one of {camera.sent} pictures counted: {status(running, 'door')}", timeout=20)
+                 what=f"every one of {camera.sent} pictures counted: {status(running, 'door')}", timeout=20)
         state = status(running, "door")
         assert state["reconnects"] >= 24 and state["failed"] == 0 and state["dropped"] > 0
         events = lines(tmp_path / "out.jsonl")
@@ -102,14 +102,14 @@ def test_an_rtsp_camera_that_goes_and_comes_back(agent, tmp_path):
     models: [{{ model: fake }}]
     sinks: [{{ json_lines: {{ path: out.jsonl }} }}]
 """)
-        wait_for(lambda: status(running, "yard")["predicted"] > 5, "predictions")
+        wait_for(lambda: status(running, "yard")["predicted"] > 5, what="predictions")
         state = status(running, "yard")
         assert state["state"] == "running" and state["limited"] > 0 and state["reconnects"] == 0
         camera.stop()
-        wait_for(lambda: status(running, "yard")["state"] == "waiting", "loss noticed")
+        wait_for(lambda: status(running, "yard")["state"] == "waiting", what="loss noticed")
         camera = RtspCamera("viewer:pa ss", port=camera.port)
         before = status(running, "yard")["predicted"]
-        wait_for(lambda: status(running, "yard")["predicted"] > before + 3, "predictions after the camera is back")
+        wait_for(lambda: status(running, "yard")["predicted"] > before + 3, what="predictions after the camera is back")
         assert status(running, "yard")["reconnects"] >= 1
         assert "pa ss" not in running.log and "pa%20ss" not in running.log
     finally:
@@ -140,10 +140,10 @@ def test_messages_come_in_and_findings_go_out_over_mqtt(agent, tmp_path, broker)
       - mqtt: {{ broker: {address}, topic: found/line, retain: true }}
       - mqtt: {{ broker: {address}, topic: found/cats, only: {{ labels: ["1.0.0 cat"] }} }}
 """)
-    wait_for(lambda: status(running, "line")["state"] == "running", "connection")
+    wait_for(lambda: status(running, "line")["state"] == "running", what="connection")
     (tmp_path / "dog.png").write_bytes(DOG)
     broker.client("mosquitto_pub", "-t", "pictures/a", "-q", 1, "-f", tmp_path / "dog.png")
-    wait_for(lambda: status(running, "line")["sinks"][0]["delivered"] == 1, "delivery")
+    wait_for(lambda: status(running, "line")["sinks"][0]["delivered"] == 1, what="delivery")
     heard = broker.client("mosquitto_sub", "-t", "found/line", "-C", 1, "-W", 20, capture_output=True)
     event = json.loads(heard.stdout)
     assert event["source"] == "pictures/a" and event["results"][0]["classes"][0]["label"] == "1.0.0 dog"
@@ -151,17 +151,17 @@ def test_messages_come_in_and_findings_go_out_over_mqtt(agent, tmp_path, broker)
 
     # The broker goes and comes back; what is sent while it has the device's session arrives.
     broker.stop()
-    wait_for(lambda: status(running, "line")["state"] == "waiting", "loss noticed")
+    wait_for(lambda: status(running, "line")["state"] == "waiting", what="loss noticed")
     broker.start()
     broker.client("mosquitto_pub", "-t", "pictures/b", "-q", 1, "-f", tmp_path / "dog.png")
-    wait_for(lambda: status(running, "line")["predicted"] == 2, "message after the broker is back")
-    wait_for(lambda: status(running, "line")["sinks"][0]["delivered"] == 2, "second delivery")
+    wait_for(lambda: status(running, "line")["predicted"] == 2, what="message after the broker is back")
+    wait_for(lambda: status(running, "line")["sinks"][0]["delivered"] == 2, what="second delivery")
     # And what is sent while the agent is away.
     assert running.stop() == 0
     broker.client("mosquitto_pub", "-t", "pictures/c", "-q", 1, "-f", tmp_path / "dog.png")
     (tmp_path / "agent.log").unlink()
     again = agent((tmp_path / "edge_config.yaml").read_text())
-    wait_for(lambda: status(again, "line")["predicted"] == 1, "message that waited for the agent")
+    wait_for(lambda: status(again, "line")["predicted"] == 1, what="message that waited for the agent")
     text = again.request("/metrics")[1].decode()
     assert 'verge_pipeline_events_total{kind="mqtt",pipeline="line",result="delivered",sink="0"}' in text
 
@@ -192,11 +192,11 @@ def test_a_broker_with_tls_that_comes_after_the_agent(agent, tmp_path):
     sinks: [{{ mqtt: {sink("authority")} }}, {{ mqtt: {sink("stranger")} }}]
 """)
     assert running.request("/pipelines/gate/samples", DOG)[0] == 202
-    wait_for(lambda: status(running, "gate")["predicted"] == 1, "prediction without a broker")
+    wait_for(lambda: status(running, "gate")["predicted"] == 1, what="prediction without a broker")
     assert [entry["waiting"] for entry in status(running, "gate")["sinks"]] == [1, 1]
     late.start()
     try:
-        wait_for(lambda: status(running, "gate")["sinks"][0]["delivered"] == 1, "delivery")
+        wait_for(lambda: status(running, "gate")["sinks"][0]["delivered"] == 1, what="delivery")
         sinks = status(running, "gate")["sinks"]
         assert sinks[0]["waiting"] == 0 and sinks[1]["delivered"] == 0 and sinks[1]["waiting"] == 1
         assert running.stop() == 0
@@ -215,19 +215,19 @@ def test_samples_are_posted_and_findings_are_posted_on(agent, tmp_path, hook):
     answers = [running.request("/pipelines/gate/samples", DOG) for _ in range(12)]
     taken = sum(code == 202 for code, _ in answers)
     assert {code for code, _ in answers} == {202, 503} and "raise its 'queue'" in answers[-1][1].decode()
-    wait_for(lambda: len(hook.events) == taken, "events")
+    wait_for(lambda: len(hook.events) == taken, what="events")
     assert [event["frame"] for event in hook.events] == list(range(taken))
     hook.status = 503
     assert running.request("/pipelines/gate/samples", DOG)[0] == 202
     running.wait("answers 503; it is tried again")
     hook.status = 200
-    wait_for(lambda: len(hook.events) == taken + 1, "event that was tried again")
+    wait_for(lambda: len(hook.events) == taken + 1, what="event that was tried again")
     assert status(running, "gate")["sinks"][0] == {"kind": "webhook", "delivered": taken + 1, "dropped": 0, "waiting": 0}
     assert running.request("/pipelines/gate/samples", b"")[0] == 400
     assert running.request("/pipelines/gate/samples")[0] == 405
     assert running.request("/pipelines/nowhere/samples", DOG)[0] == 404
     assert running.request("/pipelines/gate/samples", b"no picture")[0] == 202
-    wait_for(lambda: status(running, "gate")["failed"] == 1, "bad sample counted")
+    wait_for(lambda: status(running, "gate")["failed"] == 1, what="bad sample counted")
 
 
 def test_a_preview_shows_what_is_found(agent, tmp_path, data):
@@ -251,7 +251,7 @@ def test_a_preview_shows_what_is_found(agent, tmp_path, data):
     # Viewers that leave, and one that never reads, hold nothing up.
     slow = urllib.request.urlopen(running.url + "/pipelines/clip/preview.mjpeg", timeout=20)
     before = status(running, "clip")["predicted"]
-    wait_for(lambda: status(running, "clip")["predicted"] > before + 30, "progress beside a viewer that does not read")
+    wait_for(lambda: status(running, "clip")["predicted"] > before + 30, what="progress beside a viewer that does not read")
     assert running.stop() == 0
     slow.close()
     assert (tmp_path / "seen.mp4").stat().st_size > 10_000
@@ -267,13 +267,13 @@ def test_an_update_interrupts_neither_source_nor_sinks(agent, tmp_path):
     sinks: [{{ json_lines: {{ path: out.jsonl }} }}]
 """)
         out = tmp_path / "out.jsonl"
-        wait_for(lambda: len(lines(out)) > 10, "events")
+        wait_for(lambda: len(lines(out)) > 10, what="events")
         fake_package(tmp_path, "fake", "2.0.0")
         config = tmp_path / "edge_config.yaml"
         config.write_text(config.read_text().replace("fake-1.0.0", "fake-2.0.0"))
         running.process.send_signal(signal.SIGHUP)
         running.wait("reloaded")
-        wait_for(lambda: lines(out)[-1]["results"][0]["version"] == "2.0.0", "events of the new version")
+        wait_for(lambda: lines(out)[-1]["results"][0]["version"] == "2.0.0", what="events of the new version")
         events = lines(out)
         assert camera.connections == 1 and status(running, "door")["failed"] == 0
         assert "pipeline ended" not in running.log
