@@ -24,7 +24,7 @@ class ReconnectingSource final : public Source {
         pause(stop);
         continue;
       }
-      const auto more = source_->advance(stop);
+      auto more = source_->advance(stop);
       if (more && *more) {
         pause_ = kFirstPause;  // It gives something: the next loss is a new one.
         return true;

@@ -27,7 +27,7 @@ class MqttSource final : public Source {
  public:
   explicit MqttSource(std::size_t queue)
       : queue_(std::make_shared<SampleQueue>(queue)), source_(queue_source(queue_)) {}
-  Result<void> start(const mqtt::Options& options, Connection connection) {
+  Result<void> start(const mqtt::Options& options, const Connection& connection) {
     mqtt::Listener listener;
     listener.on_message = [queue = queue_](std::string_view topic, std::span<const std::byte> payload) {
       queue->offer(topic, payload, true);
@@ -149,9 +149,10 @@ std::unique_ptr<Source> queue_source(std::shared_ptr<SampleQueue> queue) {
   return std::make_unique<QueueSource>(std::move(queue));
 }
 
-Result<std::unique_ptr<Source>> mqtt_source(const mqtt::Options& options, std::size_t queue, Connection connection) {
+Result<std::unique_ptr<Source>> mqtt_source(const mqtt::Options& options, std::size_t queue,
+                                            const Connection& connection) {
   auto source = std::make_unique<MqttSource>(queue);
-  VERGE_TRY(source->start(options, std::move(connection)));
+  VERGE_TRY(source->start(options, connection));
   return std::unique_ptr<Source>(std::move(source));
 }
 

@@ -117,6 +117,7 @@ class SampleQueue {
 std::unique_ptr<Source> queue_source(std::shared_ptr<SampleQueue> queue);
 
 /// The messages of a broker; at most `queue` wait, the oldest are dropped. Errors: those of mqtt::Client::start().
-Result<std::unique_ptr<Source>> mqtt_source(const mqtt::Options& options, std::size_t queue, Connection connection);
+Result<std::unique_ptr<Source>> mqtt_source(const mqtt::Options& options, std::size_t queue,
+                                            const Connection& connection);
 
 }  // namespace verge::pipeline
