@@ -23,8 +23,8 @@ from model_table.programs import Package  # noqa: E402
 
 SOURCES = 4
 VIDEO = "bikes.mp4"  # 640 × 272, 25 frames a second.
-CASES = (("MobileNetV2, 8 bits", "mobilenet_v2_1.0_224_quant", "camera pace, below what the machine can"),
-         ("YOLOX-Nano", "yolox_nano", "camera pace, above what the machine can: the newest picture wins"))
+CASES = (("MobileNetV2, 8 bits", "mobilenet_v2_1.0_224_quant", "camera pace, half of what the machine can"),
+         ("YOLOX-Nano", "yolox_nano", "camera pace, about all that the machine can: the newest picture wins"))
 
 
 def percentile(values, part):

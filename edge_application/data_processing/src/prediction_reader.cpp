@@ -199,14 +199,7 @@ class KindReader {
 };
 
 Result<void> PredictionReader::read(std::string_view json, std::span<const std::byte> content, Prediction& prediction) {
-  prediction.kind = PredictionKind::custom;
-  prediction.classes.clear();
-  prediction.boxes.clear();
-  prediction.areas.clear();
-  prediction.values.clear();
-  prediction.tensors = {};
-  prediction.tensor_specs = {};
-  prediction.custom = {};
+  prediction.begin(PredictionKind::custom);
   labels_used_ = 0;
   if (json.size() > kPredictionLimitBytes) {
     return unexpected(fmt::format("at most {} bytes of JSON", kPredictionLimitBytes),

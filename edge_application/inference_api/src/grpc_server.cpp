@@ -2,28 +2,14 @@
 
 #include <dlfcn.h>
 
-#include <cstdlib>
-#include <filesystem>
-
 #include <fmt/format.h>
 
+#include "verge/base/part.hpp"
+
 namespace verge::inference_api {
-namespace {
-
-std::filesystem::path part_path() {
-  constexpr std::string_view kName = "libverge_part_grpc.so";
-  if (const char* set = std::getenv("VERGE_PART_PATH"); set != nullptr) return std::filesystem::path(set) / kName;
-  std::error_code failed;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
-  auto installed = program.parent_path().parent_path() / VERGE_LIBRARY_FOLDER / "verge" / "parts" / kName;
-  if (std::filesystem::exists(installed, failed)) return installed;
-  return std::filesystem::path(VERGE_BUILD_PARTS_FOLDER) / kName;
-}
-
-}  // namespace
 
 Result<std::unique_ptr<GrpcServer>> start_grpc(const GrpcOptions& options, const Service& service) {
-  const auto path = part_path();
+  const auto path = part_path("libverge_part_grpc.so");
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // Never closed: gRPC leaves threads behind.
   if (library == nullptr) {
     return Error(

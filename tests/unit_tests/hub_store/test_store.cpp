@@ -78,7 +78,6 @@ TEST_F(HubStore, RefusesADatabaseOfANewerProgram) {
   }
   const auto command =
       "sqlite3 " + (folder_.path() / "other.db").string() + " 'insert into schema_version values (99)'";
-  if (std::system("command -v sqlite3 > /dev/null") != 0) GTEST_SKIP() << "no sqlite3 program";
   ASSERT_EQ(std::system(command.c_str()), 0);
   const auto opened = Store::open(folder_.path() / "other.db");
   ASSERT_FALSE(opened);

@@ -190,6 +190,23 @@ TEST_F(Runner, AnEventSaysWhatWasFound) {
   }
 }
 
+TEST(Findings, KeepTheirTextsWhateverTheWorkerDoesNext) {
+  std::string cat = "a label that is too long to lie in a string itself";
+  std::string dog = "dog";
+  std::vector<Finding> findings(1);
+  findings[0].prediction.classes = {{0, 1, cat}, {1, 0, dog}, {2, 0, {}}};
+  findings[0].prediction.values = {{dog, 3}};
+  keep_texts(findings[0]);
+  cat.assign(cat.size(), 'x');
+  dog = "xxx";
+  findings.resize(20);  // They move.
+  const auto& prediction = findings[0].prediction;
+  EXPECT_EQ(prediction.classes[0].label, "a label that is too long to lie in a string itself");
+  EXPECT_EQ(prediction.classes[1].label, "dog");
+  EXPECT_TRUE(prediction.classes[2].label.empty());
+  EXPECT_EQ(prediction.values[0].name, "dog");
+}
+
 TEST_F(Runner, OfALiveSourceTheNewestWinsAndNothingIsUncounted) {
   constexpr int kSamples = 200;
   for (const std::size_t queue : {1U, 5U}) {

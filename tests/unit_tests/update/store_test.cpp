@@ -75,7 +75,6 @@ TEST_F(OnDisk, RemovesAndLists) {
 }
 
 TEST_F(OnDisk, AFullDiskIsToldAsSuch) {
-  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP();
   std::filesystem::create_symlink("/dev/full", files_.path("full"));
   const auto failed = files_.append("full", bytes("x"));
   ASSERT_FALSE(failed);

@@ -70,6 +70,7 @@ Result<void> Graph::note(const Step& step, const std::shared_ptr<Model>& model, 
   finding.model = worker->model().shared_from_this();
   finding.keep = model;
   finding.prediction = **prediction;
+  keep_texts(finding);
   finding.palette = worker->postprocessor().palette();
   finding.times = worker->times();
   finding.crop = crop;

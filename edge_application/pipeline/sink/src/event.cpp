@@ -1,5 +1,6 @@
 #include "verge/pipeline/event.hpp"
 
+#include <algorithm>
 #include <ctime>
 
 #include <fmt/chrono.h>
@@ -48,6 +49,26 @@ Result<processing::ImageView> Picture::view() {
     decoded_ = true;
   }
   return image_.view();
+}
+
+void keep_texts(Finding& finding) {
+  auto& prediction = finding.prediction;
+  const auto each = [&prediction](const auto& act) {
+    for (auto& entry : prediction.classes) act(entry.label);
+    for (auto& box : prediction.boxes) act(box.label);
+    for (auto& area : prediction.areas) act(area.label);
+    for (auto& value : prediction.values) act(value.name);
+    act(prediction.custom);
+  };
+  std::size_t size = 0;
+  each([&size](std::string_view text) { size += text.size(); });
+  finding.texts.resize(size);
+  char* at = finding.texts.data();
+  each([&at](std::string_view& text) {
+    std::ranges::copy(text, at);
+    text = {at, text.size()};
+    at += text.size();
+  });
 }
 
 void write_json(const processing::Worker& worker, Finding& finding) {

@@ -8,20 +8,14 @@
 
 #include "arena.hpp"
 #include "codecs.hpp"
+#include "jpeg_error.hpp"
 
 namespace verge::processing {
 namespace {
 
-/// What libjpeg hands back to us: its own structures first, ours behind them.
-struct ErrorTrap {
-  jpeg_error_mgr base;
-  std::jmp_buf jump;
-  char message[JMSG_LENGTH_MAX];
-};
-
 struct Codec {
   jpeg_decompress_struct decompress;
-  ErrorTrap trap;
+  JpegErrorTrap trap;
   jpeg_progress_mgr progress;
   Arena arena;
   jpeg_memory_mgr original;
@@ -31,25 +25,19 @@ Codec& codec(j_common_ptr info) {
   return *static_cast<Codec*>(info->client_data);
 }
 
-[[noreturn]] void on_error(j_common_ptr info) {
-  auto* trap = reinterpret_cast<ErrorTrap*>(info->err);
-  info->err->format_message(info, trap->message);
-  std::longjmp(trap->jump, 1);
-}
-
 void on_message(j_common_ptr info, int level) {
   if (level >= 0) return;
   // A warning means that pixels are being made up. Only what does not touch the picture passes.
   if (info->err->msg_code != JWRN_EXTRANEOUS_DATA && info->err->msg_code != JWRN_ADOBE_XFORM &&
       info->err->msg_code != JWRN_JFIF_MAJOR && info->err->msg_code != JWRN_BOGUS_PROGRESSION) {
-    on_error(info);
+    on_jpeg_error(info);
   }
 }
 
 void on_progress(j_common_ptr info) {
   constexpr int kMostScans = 100;  // A progressive file of many tiny scans would keep us busy for hours.
   if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > kMostScans) {
-    std::snprintf(codec(info).trap.message, sizeof(ErrorTrap::message), "more than %d scans", kMostScans);
+    std::snprintf(codec(info).trap.message, sizeof(JpegErrorTrap::message), "more than %d scans", kMostScans);
     std::longjmp(codec(info).trap.jump, 1);
   }
 }
@@ -148,7 +136,7 @@ JpegDecoder::JpegDecoder() : state_(std::make_unique<State>()) {
   Codec& c = *state_;
   c.decompress = {};
   c.decompress.err = jpeg_std_error(&c.trap.base);
-  c.trap.base.error_exit = on_error;
+  c.trap.base.error_exit = on_jpeg_error;
   c.trap.base.emit_message = on_message;
   c.decompress.client_data = &c;
   if (setjmp(c.trap.jump) != 0) std::abort();  // Only a library of another version fails to start.

@@ -1,27 +1,12 @@
-#include <csetjmp>
-#include <cstdio>
 #include <cstdlib>
 
 #include <fmt/format.h>
-#include <jpeglib.h>
 
+#include "jpeg_error.hpp"
 #include "verge/processing/image_decoder.hpp"
 
 namespace verge::processing {
 namespace {
-
-/// libjpeg's own structure first, ours behind it.
-struct ErrorTrap {
-  jpeg_error_mgr base;
-  std::jmp_buf jump;
-  char message[JMSG_LENGTH_MAX];
-};
-
-[[noreturn]] void on_error(j_common_ptr info) {
-  auto* trap = reinterpret_cast<ErrorTrap*>(info->err);
-  info->err->format_message(info, trap->message);
-  std::longjmp(trap->jump, 1);
-}
 
 J_COLOR_SPACE colour_space(PixelFormat format) {
   switch (format) {
@@ -35,7 +20,7 @@ J_COLOR_SPACE colour_space(PixelFormat format) {
 /// What outlives a jump.
 struct Writing {
   jpeg_compress_struct compress;
-  ErrorTrap trap;
+  JpegErrorTrap trap;
   unsigned char* bytes;
   unsigned long size;
 };
@@ -70,7 +55,7 @@ Result<void> append_jpeg(const ImageView& image, int quality, std::string& out) 
   }
   Writing writing{};
   writing.compress.err = jpeg_std_error(&writing.trap.base);
-  writing.trap.base.error_exit = on_error;
+  writing.trap.base.error_exit = on_jpeg_error;
   jpeg_create_compress(&writing.compress);
   const bool written = write(writing, image, quality);
   if (written) out.append(reinterpret_cast<const char*>(writing.bytes), writing.size);

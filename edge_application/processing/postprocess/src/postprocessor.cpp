@@ -235,14 +235,7 @@ Result<void> Postprocessor::run(std::span<const TensorView> outputs, const Place
                                 Prediction& prediction) {
   State& s = *state_;
   VERGE_TRY(s.check(outputs));
-  prediction.kind = s.plan.kind();
-  prediction.custom = {};
-  prediction.classes.clear();
-  prediction.boxes.clear();
-  prediction.areas.clear();
-  prediction.values.clear();
-  prediction.tensors = {};
-  prediction.tensor_specs = {};
+  prediction.begin(s.plan.kind());
   switch (prediction.kind) {
     case PredictionKind::tensors: return s.give_tensors(outputs, prediction);
     case PredictionKind::classes: return s.give_classes(std::get<TopK>(s.plan.final_step), outputs, prediction);

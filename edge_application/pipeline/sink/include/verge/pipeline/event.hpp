@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "verge/base/error.hpp"
 #include "verge/pipeline/source.hpp"
@@ -24,9 +25,10 @@ struct Crop {
 struct Finding {
   std::string_view name;  ///< The model's, in the pipeline.
   std::shared_ptr<const processing::LoadedModel> model;
-  std::shared_ptr<const void> keep;  ///< Labels point into it.
-  /// Tensors in it may be overwritten by others' runs by now; `json` has them.
+  std::shared_ptr<const void> keep;  ///< The palette points into it.
+  /// Its labels lie in `texts`. Tensors in it may be overwritten by others' runs by now; `json` has them.
   processing::Prediction prediction;
+  std::vector<char> texts;
   std::span<const processing::Colour> palette;
   processing::StageTimes times;
   std::optional<Crop> crop;
@@ -59,6 +61,9 @@ struct Event {
   std::string_view json;  ///< One object, in one line.
 };
 
+/// Copies what the prediction's labels and texts point to: a worker's next run, for somebody else, writes over those of
+/// custom steps.
+void keep_texts(Finding& finding);
 /// Writes Finding::json from the rest. The worker has just run it.
 void write_json(const processing::Worker& worker, Finding& finding);
 /// Appends the object of an event; `json` of the event is not looked at.

@@ -69,6 +69,18 @@ struct Prediction {
   std::string_view custom;              ///< kind custom: a JSON object; lives as long as the labels.
   std::span<const TensorView> tensors;  ///< The model's outputs, valid until its next run.
   std::span<const TensorSpec> tensor_specs;
+
+  /// Nothing found, of this kind. Keeps the memory; a mask and an anomaly stay to be written over.
+  void begin(PredictionKind next) {
+    kind = next;
+    classes.clear();
+    boxes.clear();
+    areas.clear();
+    values.clear();
+    custom = {};
+    tensors = {};
+    tensor_specs = {};
+  }
 };
 
 /// Red, green, blue of a class.
