@@ -7,13 +7,14 @@
 
 #include <fmt/format.h>
 
-#include "json_text.hpp"
+#include "verge/wire/json_reader.hpp"
 
 namespace verge::data_processing {
 namespace {
 
 using processing::Prediction;
 using processing::PredictionKind;
+using wire::JsonReader;
 
 constexpr std::size_t kItemLimit = 100'000;
 constexpr int kSideLimit = 65536;
@@ -43,7 +44,7 @@ std::optional<PredictionKind> kind_called(std::string_view name) {
 /// Reads the member of one kind; false, with what was expected, when it is not as it should be.
 class KindReader {
  public:
-  KindReader(PredictionReader& reader, JsonText& json, std::span<const std::byte> content, Prediction& prediction)
+  KindReader(PredictionReader& reader, JsonReader& json, std::span<const std::byte> content, Prediction& prediction)
       : reader_(reader), json_(json), content_(content), prediction_(prediction) {}
 
   bool read(PredictionKind kind) {
@@ -95,7 +96,7 @@ class KindReader {
         if (key == "class") return class_index(entry.class_index);
         if (key == "label") return label(entry.label);
         if (key == "score") return scored = number(entry.score);
-        return json_.skip();
+        return json_.check();
       });
       if (!scored || prediction_.classes.size() == kItemLimit) json_.fail();
       prediction_.classes.push_back(entry);
@@ -114,7 +115,7 @@ class KindReader {
         if (key == "class") return class_index(entry.class_index);
         if (key == "label") return label(entry.label);
         if (key == "score") return scored = number(entry.score);
-        if (key != "box") return json_.skip();
+        if (key != "box") return json_.check();
         const std::array<float*, 4> places{&entry.x0, &entry.y0, &entry.x1, &entry.y1};
         return json_.array([&] { corners < 4 ? number(*places.at(corners++)) : json_.fail(); });
       });
@@ -145,9 +146,13 @@ class KindReader {
     json_.object(reader_.key_, [&](const std::string& key) {
       if (key == "error") return has_error = number(anomaly.error);
       if (key == "threshold") return number(anomaly.threshold);
-      if (key == "found") return has_found = json_.boolean(anomaly.found);
+      if (key == "found") {
+        const auto found = json_.boolean();
+        anomaly.found = found.value_or(false);
+        return has_found = found.has_value();
+      }
       if (key == "windows") return whole(windows, 1'000'000'000);
-      return json_.skip();
+      return json_.check();
     });
     anomaly.windows = static_cast<std::size_t>(std::max(windows, 0));
     return (has_error && has_found) || json_.fail();
@@ -162,7 +167,7 @@ class KindReader {
       if (key == "width") return whole(width, kSideLimit);
       if (key == "height") return whole(height, kSideLimit);
       if (key == "offset") return json_.number(offset);
-      return json_.skip();
+      return json_.check();
     });
     const auto size = static_cast<std::size_t>(std::max(width, 0)) * static_cast<std::size_t>(std::max(height, 0));
     const auto end = static_cast<double>(content_.size());
@@ -192,7 +197,7 @@ class KindReader {
   }
 
   PredictionReader& reader_;
-  JsonText& json_;
+  JsonReader& json_;
   std::span<const std::byte> content_;
   Prediction& prediction_;
   std::string_view expected_;
@@ -206,12 +211,12 @@ Result<void> PredictionReader::read(std::string_view json, std::span<const std::
                       fmt::format("{}; give less, or a mask as an array", json.size()));
   }
   text_ = json;
-  JsonText whole(text_);
+  JsonReader whole(text_);
   std::optional<PredictionKind> kind;
   std::string& kind_text = labels_.empty() ? labels_.emplace_back() : labels_.front();
   const bool is_object = whole.peek() == '{';
   whole.object(key_, [&](const std::string& key) {
-    if (key != "kind" || whole.peek() != '"') return whole.skip();
+    if (key != "kind" || whole.peek() != '"') return whole.check();
     const bool read = whole.string(kind_text);
     kind = kind_called(kind_text);
     return read;
@@ -225,11 +230,11 @@ Result<void> PredictionReader::read(std::string_view json, std::span<const std::
     prediction.custom = text_;
     return {};
   }
-  JsonText again(text_);
+  JsonReader again(text_);
   KindReader reader(*this, again, content, prediction);
   bool found = false;
   again.object(key_, [&](const std::string& key) {
-    if (found || key != processing::name(*kind)) return again.skip();
+    if (found || key != processing::name(*kind)) return again.check();
     found = true;
     return reader.read(*kind) || again.fail();
   });

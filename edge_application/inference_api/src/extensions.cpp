@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "api.hpp"
-#include "json_reader.hpp"
 #include "malformed.hpp"
+#include "verge/wire/json_reader.hpp"
 
 namespace verge::inference_api {
 namespace {
@@ -17,7 +17,7 @@ constexpr std::size_t kDocumentLimit = std::size_t{64} << 10U;
 Result<nlohmann::json> read_document(const http::Request& request) {
   const std::string_view text(reinterpret_cast<const char*>(request.body.data()), request.body.size());
   if (text.empty()) return nlohmann::json::object();
-  JsonReader reader(text);
+  wire::JsonReader reader(text);
   reader.skip();
   auto document = !reader.failed() && text.size() <= kDocumentLimit
                       ? nlohmann::json::parse(text, nullptr, false)

@@ -3,17 +3,19 @@
 #include <fmt/format.h>
 
 #include "api.hpp"
-#include "json_reader.hpp"
 #include "json_values.hpp"
 #include "malformed.hpp"
+#include "verge/wire/json_reader.hpp"
 
 namespace verge::inference_api {
 namespace {
 
+constexpr int kDepthLimit = 16;  // A tensor has at most 8 dimensions.
+
 /// Goes through one request. What no field of ours is called is read over.
 class RequestReader {
  public:
-  RequestReader(std::string_view text, std::span<const std::byte> binary) : json_(text), binary_(binary) {}
+  RequestReader(std::string_view text, std::span<const std::byte> binary) : json_(text, kDepthLimit), binary_(binary) {}
 
   Result<InferCall> read() {
     if (json_.peek() != '{') {
@@ -241,7 +243,7 @@ class RequestReader {
     if (call_.outputs.size() > 1024) refuse("VRG-API-010", "no model has more than 1024 outputs");
   }
 
-  JsonReader json_;
+  wire::JsonReader json_;
   std::span<const std::byte> binary_;  ///< What no input has taken yet.
   InferCall call_;
   std::vector<std::optional<bool>> binary_of_;  ///< Outputs, as each says itself.

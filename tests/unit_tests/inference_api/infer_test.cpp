@@ -213,7 +213,7 @@ TEST_F(Infer, RequestsThatAreNoRequests) {
   EXPECT_THAT(numbers_error(R"({"inputs":{}})"), HasSubstr("expected 'inputs' to be a list of objects, got {}"));
   EXPECT_THAT(numbers_error(R"({"inputs":[]})"), HasSubstr("got 0"));
   EXPECT_THAT(numbers_error(R"({"inputs":[1]})"), HasSubstr("expected each of 'inputs' to be an object"));
-  EXPECT_THAT(numbers_error(std::string(17, '[')), HasSubstr("nests deeper than a tensor can"));
+  EXPECT_THAT(numbers_error(std::string(17, '[')), HasSubstr("nests deeper than 16 levels"));
   EXPECT_THAT(numbers_error(R"({"inputs":[{"name":"[[[[[[[[[[[[[[[[[[\"[[","datatype":"FP32"}]})"),
               HasSubstr("expected 'shape' as a list"));
 }

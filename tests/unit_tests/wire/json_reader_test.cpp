@@ -1,13 +1,13 @@
-// The reader of requests: what it takes, what it refuses, and that it agrees with a parser that builds documents.
+// The reader of foreign JSON: what it takes, what it refuses, and that it agrees with a parser that builds documents.
+#include <map>
 #include <random>
 
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "json_reader.hpp"
-#include "json_values.hpp"
+#include "verge/wire/json_reader.hpp"
 
-namespace verge::inference_api {
+namespace verge::wire {
 namespace {
 
 using ::testing::HasSubstr;
@@ -66,18 +66,33 @@ TEST(JsonReader, TakesWhatJsonIsAndNothingElse) {
 }
 
 TEST(JsonReader, SaysWhereTheMistakeIs) {
-  JsonReader deep(std::string_view("[[[[[[[[[[[[[[[[[[[["));
+  JsonReader deep(std::string_view("[[[[[[[[[[[[[[[[[[[["), 16);
   read_all(deep);
-  EXPECT_THAT(deep.mistake(), HasSubstr("nests deeper"));
-  JsonReader skipped(std::string_view("[[[[[[[[[[[[[[[[[[[["));
+  EXPECT_THAT(deep.mistake(), HasSubstr("nests deeper than 16 levels"));
+  JsonReader skipped(std::string_view("[[[[[[[[[[[[[[[[[[[["), 16);
   skipped.skip();
-  EXPECT_THAT(skipped.mistake(), HasSubstr("nests deeper"));
+  EXPECT_THAT(skipped.mistake(), HasSubstr("nests deeper than 16 levels"));
   JsonReader early(std::string_view("{\"a\":"));
   read_all(early);
   EXPECT_THAT(early.mistake(), HasSubstr("ends too early"));
   JsonReader wrong(std::string_view("{\"a\":x}"));
   read_all(wrong);
   EXPECT_EQ(wrong.mistake(), "at byte 5: this was not expected here");
+}
+
+TEST(JsonReader, ReadsNumbers) {
+  double value = 0;
+  for (const auto& [text, expected] : std::map<std::string, double>{
+           {"0", 0}, {"-12.5e1", -125}, {" 1E2 ", 100}, {"123456789012345678", 123456789012345678.0}}) {
+    JsonReader json(text);
+    ASSERT_TRUE(json.number(value)) << text;
+    EXPECT_EQ(value, expected);
+    EXPECT_TRUE(json.at_end());
+  }
+  for (const char* wrong : {"", "01", "+1", "1.", ".5", "1e", "nan", "true", "\"1\"", "[1]", "1e999"}) {
+    JsonReader json{std::string_view(wrong)};
+    EXPECT_FALSE(json.number(value)) << wrong;
+  }
 }
 
 TEST(JsonReader, AgreesWithAnotherParserOnChangedDocuments) {
@@ -98,32 +113,12 @@ TEST(JsonReader, AgreesWithAnotherParserOnChangedDocuments) {
     }
     const bool expected = nlohmann::json::accept(text);
     ASSERT_EQ(accepts(text), expected) << text;
+    JsonReader strict(text);
+    ASSERT_EQ(strict.check() && strict.at_end(), expected) << text;
     accepted += expected ? 1 : 0;
   }
   EXPECT_GT(accepted, 500) << "the changes leave some documents right";
 }
 
-TEST(JsonValues, NumbersAreReadAsTheStandardLibraryReadsThem) {
-  std::mt19937_64 random(11);
-  std::vector<float> values(20'000);
-  std::string text = "[";
-  for (auto& value : values) {
-    std::uint32_t bits = static_cast<std::uint32_t>(random());
-    std::memcpy(&value, &bits, sizeof value);
-    if (!std::isfinite(value)) value = 0;
-    std::array<char, 64> buffer{};
-    std::snprintf(buffer.data(), buffer.size(), "%.9g", static_cast<double>(value));
-    text += (text.size() > 1 ? "," : "") + std::string(buffer.data());
-  }
-  std::vector<float> read(values.size());
-  const std::vector<std::int64_t> shape{static_cast<std::int64_t>(values.size())};
-  const processing::TensorSpec spec{"x", processing::DataType::fp32, shape, {}};
-  const auto done = write_json_values(
-      text + "]", spec,
-      {processing::DataType::fp32, shape, reinterpret_cast<std::byte*>(read.data()), read.size() * sizeof(float)});
-  ASSERT_TRUE(done) << done.error().text();
-  EXPECT_EQ(read, values);
-}
-
 }  // namespace
-}  // namespace verge::inference_api
+}  // namespace verge::wire

@@ -1,4 +1,4 @@
-#include "json_reader.hpp"
+#include "verge/wire/json_reader.hpp"
 
 #include <algorithm>
 #include <array>
@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-namespace verge::inference_api {
+namespace verge::wire {
 namespace {
 
 constexpr bool is_space(char c) noexcept {
@@ -123,7 +123,7 @@ bool JsonReader::take(char wanted) noexcept {
 
 bool JsonReader::enter(char opening) noexcept {
   if (!take(opening)) return fail();
-  if (++depth_ <= kDepthLimit) return true;
+  if (++depth_ <= depth_limit_) return true;
   too_deep_ = true;
   return fail();
 }
@@ -144,13 +144,13 @@ std::optional<std::uint32_t> JsonReader::four_digits() noexcept {
   return code;
 }
 
-bool JsonReader::unescape(std::string& out) {
+bool JsonReader::unescape(std::string* out) {
   constexpr std::string_view kNames = "\"\\/bfnrt";
   constexpr std::string_view kMeant = "\"\\/\b\f\n\r\t";
   if (at_ >= text_.size()) return fail();
   const char c = text_[at_++];
   if (const auto found = kNames.find(c); found != std::string_view::npos) {
-    out += kMeant[found];
+    if (out != nullptr) *out += kMeant[found];
     return true;
   }
   if (c != 'u') return fail();
@@ -163,12 +163,12 @@ bool JsonReader::unescape(std::string& out) {
     if (!low || *low < 0xDC00 || *low > 0xDFFF) return fail();
     code = 0x10000 + ((*code - 0xD800) << 10U) + (*low - 0xDC00);
   }
-  append_utf8(*code, out);
+  if (out != nullptr) append_utf8(*code, *out);
   return true;
 }
 
-bool JsonReader::string(std::string& out) {
-  out.clear();
+bool JsonReader::text(std::string* out) {
+  if (out != nullptr) out->clear();
   if (!take('"')) return fail();
   for (;;) {
     const auto start = at_;
@@ -176,9 +176,11 @@ bool JsonReader::string(std::string& out) {
            static_cast<unsigned char>(text_[at_]) >= 0x20) {
       ++at_;
     }
-    out.append(text_, start, at_ - start);
+    const auto plain = text_.substr(start, at_ - start);
+    if (!is_utf8(plain)) return fail();
+    if (out != nullptr) out->append(plain);
     if (at_ >= text_.size() || static_cast<unsigned char>(text_[at_]) < 0x20) return fail();
-    if (text_[at_++] == '"') return is_utf8(out) || fail();
+    if (text_[at_++] == '"') return true;
     if (!unescape(out)) return false;
   }
 }
@@ -196,6 +198,33 @@ std::string_view JsonReader::scalar() noexcept {
     return {};
   }
   return word;
+}
+
+bool JsonReader::number(double& out) noexcept {
+  const auto word = scalar();
+  const auto read = std::from_chars(word.data(), word.data() + word.size(), out);
+  return (!failed_ && read.ec == std::errc{} && read.ptr == word.data() + word.size()) || fail();
+}
+
+bool JsonReader::check() {
+  switch (peek()) {
+    case '{':
+      if (!enter('{')) return false;
+      for (bool first = true; more(first, '}'); first = false) {
+        if (!text(nullptr) || !take(':') || !check()) return fail();
+      }
+      --depth_;
+      return !failed_;
+    case '[': return array([this] { check(); });
+    case '"': return text(nullptr);
+    case 't':
+    case 'f':
+    case 'n': scalar(); return !failed_;
+    default: {
+      double value = 0;
+      return number(value);
+    }
+  }
 }
 
 std::optional<std::int64_t> JsonReader::whole_number() {
@@ -243,7 +272,7 @@ std::string_view JsonReader::skip() {
       }
       ++at_;
       depth_ += c == '[' || c == '{' ? 1 : -1;
-      if (depth_ > kDepthLimit) {
+      if (depth_ > depth_limit_) {
         too_deep_ = true;
         return fail(), std::string_view();
       }
@@ -254,9 +283,9 @@ std::string_view JsonReader::skip() {
 
 std::string JsonReader::mistake() const {
   return fmt::format("at byte {}: {}", at_,
-                     too_deep_             ? "it nests deeper than a tensor can"
+                     too_deep_             ? fmt::format("it nests deeper than {} levels", depth_limit_)
                      : at_ >= text_.size() ? "it ends too early"
                                            : "this was not expected here");
 }
 
-}  // namespace verge::inference_api
+}  // namespace verge::wire
