@@ -302,16 +302,20 @@ std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bo
 }
 
 Result<void> ApplicationUpdate::remove() {
+  VERGE_TRY(ports_.files.remove(kRemovedFolder));
+  // One rename: no crash leaves a version without the record that says whether it had proved itself.
+  auto moved = ports_.files.rename("applications/" + name_, fmt::format("{}/{}", kRemovedFolder, name_));
+  if (!moved && moved.error().code() != ErrorCode::not_found) return moved;
   ports_.runtime.end(name_);
   running_.reset();
   record_.reset();
   drop_tokens();
-  // The record goes first: what is left of it after a crash is a version that runs and is removed again.
-  for (const auto* which : {"update", "candidate", "previous", "active"}) VERGE_TRY(ports_.files.remove(file(which)));
   active_.reset();
   previous_.reset();
   changed();
-  return ports_.files.remove("applications/" + name_);
+  // What cannot be deleted now is deleted by the next removal, or the next start.
+  (void)ports_.files.remove(kRemovedFolder).has_value();
+  return {};
 }
 
 wire::ReportedApplication ApplicationUpdate::report() const {

@@ -15,6 +15,9 @@ namespace verge::update {
 /// A version that ends the agent so often, while it is loaded or watched, is not started again.
 inline constexpr std::int64_t kMaxStarts = 3;
 
+/// Where an application goes that is no longer wanted, on its way to being deleted.
+inline constexpr const char* kRemovedFolder = "removed";
+
 /// How a step ended, and what to tell.
 struct Outcome {
   Event event = Event::ok;

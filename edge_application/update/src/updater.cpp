@@ -156,6 +156,7 @@ void Updater::restore() {
       s.desired_version = s.desired->version;
     }
   }
+  (void)s.ports.files.remove(kRemovedFolder).has_value();  // Left by a crash; if it stays, the next removal clears it.
   for (const auto& name : s.ports.files.list("applications").value_or(std::vector<std::string>{})) {
     s.application(name).restore();
   }

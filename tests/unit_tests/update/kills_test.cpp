@@ -190,5 +190,43 @@ TEST(KilledAgain, AVersionThatEndsTheAgentWhileItLoadsIsNotTriedForEver) {
   EXPECT_EQ(bench.runtime.running->digest, running);
 }
 
+/// An application is given up while its only version is still watched, and wanted again at once in another bad one.
+/// Whether the agent was killed in the removal.
+bool removed_with_a_kill(int at) {
+  Bench bench;
+  bench.policy.min_requests = 1'000'000;  // Nothing proves itself.
+  bench.want(version(Quality::slow_live), 600);
+  bench.run_to(Step::watching);
+  bench.desired.applications.clear();
+  bench.send();
+  bool killed = false;
+  int count = 0;
+  bench.files.fault = [&](std::string_view, const std::string& name) -> Result<void> {
+    if (name != "desired.json" && count++ == at) throw Crash{};
+    return {};
+  };
+  try {
+    bench.step();
+  } catch (const Crash&) {
+    killed = true;
+  }
+  bench.files.fault = nullptr;
+  bench.policy.min_requests = 1;
+  if (killed) bench.crash();
+  bench.want(version(Quality::fails_live), 3);
+  for (int i = 0; i < 400 && !bench.ended(); ++i) bench.step();
+  EXPECT_EQ(bench.record().step, Step::rolled_back) << bench.reason();
+  EXPECT_FALSE(bench.runtime.running) << "killed at operation " << at << ": " << bench.runtime.running->version
+                                      << " runs and never proved itself";
+  EXPECT_EQ(bench.files.disk.list("removed").value(), std::vector<std::string>{}) << "killed at operation " << at;
+  return killed;
+}
+
+TEST(KilledAgain, ARemovalLeavesNoVersionThatNeverProvedItself) {
+  int at = 0;
+  while (removed_with_a_kill(at) && !HasFailure() && at < 50) ++at;
+  EXPECT_GT(at, 2) << "nothing is done to remove an application";
+}
+
 }  // namespace
 }  // namespace verge::update::test

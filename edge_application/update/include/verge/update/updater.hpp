@@ -22,6 +22,7 @@ namespace verge::update {
 ///   trust/{root,timestamp,snapshot,targets}.json        TUF metadata
 ///   applications/<name>/{active,previous,candidate}.json  pointers; active.json is what runs after a restart
 ///   applications/<name>/update.json                     how far the newest update is
+///   removed/<name>/                                     an application no longer wanted, being deleted
 ///   store/blobs/sha256/<hex>  store/partial/<hex>  store/packages/<hex>/…
 class Updater {
  public:
