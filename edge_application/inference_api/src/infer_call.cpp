@@ -54,9 +54,9 @@ Result<void> check_dimensions(const GivenInput& input, const TensorSpec& spec) {
                   spec.name, kMaxRank, kMaxDimension, processing::describe(input.shape).substr(0, 80), example(spec)));
 }
 
-/// Everything that can be said without the tensor's memory.
-Result<void> check_input(const GivenInput& input, const TensorSpec& spec, const InferCall& call,
-                         const SharedMemory& memory) {
+/// Everything that can be said without the tensor's memory. Gives the part of shared memory that it lies in, if any.
+Result<std::optional<MappedPart>> check_input(const GivenInput& input, const TensorSpec& spec, const InferCall& call,
+                                              const SharedMemory& memory) {
   if (input.datatype != processing::name(spec.datatype)) {
     return malformed("VRG-API-011", fmt::format("input '{}': expected datatype {}, got '{}'; for example {}", spec.name,
                                                 processing::name(spec.datatype), input.datatype, example(spec)));
@@ -69,8 +69,11 @@ Result<void> check_input(const GivenInput& input, const TensorSpec& spec, const 
   }
   VERGE_TRY(check_dimensions(input, spec));
   const auto elements = processing::element_count(input.shape);
+  std::optional<MappedPart> mapped;
   const auto* part = std::get_if<SharedMemoryPart>(&input.content);
-  if (part != nullptr) VERGE_TRY(memory.check(*part));
+  if (part != nullptr) {
+    VERGE_ASSIGN(mapped, memory.map(*part));
+  }
   // A variable dimension is the client's word: memory is taken only for what the request can hold (a byte a value).
   const std::uint64_t limit = part != nullptr ? part->size_bytes : call.request_bytes;
   if (!processing::element_count(spec.shape) && (!elements || *elements > limit)) {
@@ -78,7 +81,7 @@ Result<void> check_input(const GivenInput& input, const TensorSpec& spec, const 
                                                 "bytes; for example {}",
                                                 spec.name, processing::describe(input.shape), limit, example(spec)));
   }
-  return {};
+  return mapped;
 }
 
 Result<void> check_size(const TensorSpec& spec, const TensorView& tensor, std::uint64_t got) {
@@ -88,16 +91,33 @@ Result<void> check_size(const TensorSpec& spec, const TensorView& tensor, std::u
                                               processing::describe(tensor.shape), got, example(spec)));
 }
 
-Result<void> write_input(const GivenInput& input, const TensorSpec& spec, const TensorView& tensor,
-                         const SharedMemory& memory) {
+/// Whether a tensor may stay where its client can change it while the model runs: engines read these types as numbers
+/// only, the others also as positions in other tensors, which they check before they use them.
+bool may_change(processing::DataType type) noexcept {
+  using processing::DataType;
+  return type == DataType::uint8 || type == DataType::int8 || type == DataType::fp16 || type == DataType::bf16 ||
+         type == DataType::fp32 || type == DataType::fp64;
+}
+
+bool can_be_lent(const MappedPart& part, processing::DataType type) noexcept {
+  constexpr std::size_t kWorthIt_bytes = 16384;  // Less is copied sooner than an engine is told of other memory.
+  constexpr std::uintptr_t kAlignment = 64;
+  return may_change(type) && part.bytes().size() >= kWorthIt_bytes &&
+         reinterpret_cast<std::uintptr_t>(part.bytes().data()) % kAlignment == 0;
+}
+
+Result<void> write_input(const GivenInput& input, const TensorSpec& spec, const TensorView& tensor, std::size_t index,
+                         const std::optional<MappedPart>& part, processing::Turn& turn) {
+  if (part) {
+    VERGE_TRY(check_size(spec, tensor, part->bytes().size()));
+    if (can_be_lent(*part, spec.datatype) && turn.borrow_input(index, {part->bytes(), part->owner()})) return {};
+    std::memcpy(tensor.data, part->bytes().data(), part->bytes().size());
+    return part->check();
+  }
   if (const auto* bytes = std::get_if<std::span<const std::byte>>(&input.content)) {
     VERGE_TRY(check_size(spec, tensor, bytes->size()));
     std::memcpy(tensor.data, bytes->data(), bytes->size());
     return {};
-  }
-  if (const auto* part = std::get_if<SharedMemoryPart>(&input.content)) {
-    VERGE_TRY(check_size(spec, tensor, part->size_bytes));
-    return memory.read(*part, tensor.bytes());
   }
   return std::get<FillTensor>(input.content)(spec, tensor);
 }
@@ -106,7 +126,7 @@ Result<std::vector<InferAnswer::Output>> match_outputs(const InferCall& call, st
                                                        const SharedMemory& memory) {
   std::vector<InferAnswer::Output> outputs;
   if (call.outputs.empty()) {
-    for (const auto& spec : specs) outputs.push_back({&spec, {}, call.binary_outputs, std::nullopt});
+    for (const auto& spec : specs) outputs.push_back({&spec, {}, call.binary_outputs});
     return outputs;
   }
   for (const auto& wanted : call.outputs) {
@@ -115,22 +135,45 @@ Result<std::vector<InferAnswer::Output>> match_outputs(const InferCall& call, st
       return malformed("VRG-API-010",
                        fmt::format("the model has no output '{}'; it has {}", wanted.name, names(specs)));
     }
-    if (wanted.destination) VERGE_TRY(memory.check(*wanted.destination));
-    outputs.push_back({&*found, {}, wanted.binary, wanted.destination});
+    auto& output = outputs.emplace_back(InferAnswer::Output{&*found, {}, wanted.binary, wanted.destination});
+    if (wanted.destination) {
+      VERGE_ASSIGN(output.place, memory.map(*wanted.destination));
+    }
   }
   return outputs;
 }
 
-Result<void> deliver(InferAnswer::Output& output, const SharedMemory& memory) {
-  if (!output.destination) return {};
-  if (output.destination->size_bytes < output.tensor.size_bytes) {
-    return malformed("VRG-API-014",
-                     fmt::format("output '{}' has {} bytes, more than the {} of shared memory that it "
-                                 "was to be put into",
-                                 output.spec->name, output.tensor.size_bytes, output.destination->size_bytes));
+using MappedInputs = std::vector<std::optional<MappedPart>>;
+
+bool overlap(const MappedPart& a, const MappedPart& b) noexcept {
+  return a.bytes().data() < b.bytes().data() + b.bytes().size() &&
+         b.bytes().data() < a.bytes().data() + a.bytes().size();
+}
+
+/// Lets the model write where the client wants the outputs, where nothing else of the call lies there.
+void lend_outputs(std::vector<InferAnswer::Output>& outputs, const MappedInputs& inputs, processing::Turn& turn) {
+  const auto* first = turn.model().outputs().data();
+  for (auto& output : outputs) {
+    if (!output.place || !can_be_lent(*output.place, output.spec->datatype)) continue;
+    const auto taken = [&](const auto& other) { return other && overlap(*other, *output.place); };
+    const auto taken_by_output = [&](const auto& other) { return &other != &output && taken(other.place); };
+    if (std::ranges::any_of(inputs, taken) || std::ranges::any_of(outputs, taken_by_output)) continue;
+    static_cast<void>(turn.borrow_output(static_cast<std::size_t>(output.spec - first),
+                                         {output.place->bytes(), output.place->owner()}));
+  }
+}
+
+Result<void> deliver(InferAnswer::Output& output) {
+  if (!output.place) return {};
+  const auto bytes = output.place->bytes();
+  if (bytes.size() < output.tensor.size_bytes) {
+    return malformed("VRG-API-014", fmt::format("output '{}' has {} bytes, more than the {} of shared memory that it "
+                                                "was to be put into",
+                                                output.spec->name, output.tensor.size_bytes, bytes.size()));
   }
   output.destination->size_bytes = output.tensor.size_bytes;
-  return memory.write(*output.destination, output.tensor.bytes());
+  if (output.tensor.data != bytes.data()) std::memcpy(bytes.data(), output.tensor.data, output.tensor.size_bytes);
+  return output.place->check();
 }
 
 std::int64_t rows_of(const InferCall& call, std::span<const TensorSpec> specs) {
@@ -143,7 +186,10 @@ Result<InferAnswer> run_checked(const InferCall& call, ServedModel& served, cons
   const auto& model = served.workers->model();
   const auto specs = model.inputs();
   VERGE_ASSIGN(const auto order, match_inputs(call, specs));
-  for (std::size_t i = 0; i < order.size(); ++i) VERGE_TRY(check_input(call.inputs[i], specs[order[i]], call, memory));
+  MappedInputs mapped(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    VERGE_ASSIGN(mapped[i], check_input(call.inputs[i], specs[order[i]], call, memory));
+  }
   InferAnswer answer;
   VERGE_ASSIGN(answer.outputs, match_outputs(call, model.outputs(), memory));
   answer.turn = std::make_shared<processing::Turn>(*served.workers, urgency(call.priority, call.timeout_us));
@@ -155,8 +201,9 @@ Result<InferAnswer> run_checked(const InferCall& call, ServedModel& served, cons
       return malformed("VRG-API-012", fmt::format("{}; for example {}", tensor.error().message(), example(spec)));
     }
     if (!tensor) return std::move(tensor).error();
-    VERGE_TRY(write_input(call.inputs[i], spec, *tensor, memory));
+    VERGE_TRY(write_input(call.inputs[i], spec, *tensor, order[i], mapped[i], *answer.turn));
   }
+  lend_outputs(answer.outputs, mapped, *answer.turn);
   const auto written_ns = ns_since(start);
   VERGE_ASSIGN(const auto tensors, answer.turn->infer());
   const auto& stages = answer.turn->times();
@@ -164,9 +211,12 @@ Result<InferAnswer> run_checked(const InferCall& call, ServedModel& served, cons
   times.infer_ns = stages.infer_ns;
   times.input_ns = std::max<std::int64_t>(0, written_ns - stages.wait_ns);
   const auto computed = Clock::now();
+  for (const auto& part : mapped) {
+    if (part) VERGE_TRY(part->check());
+  }
   for (auto& output : answer.outputs) {
     output.tensor = tensors[static_cast<std::size_t>(output.spec - model.outputs().data())];
-    VERGE_TRY(deliver(output, memory));
+    VERGE_TRY(deliver(output));
   }
   times.output_ns = ns_since(computed);
   served.observe(stages);

@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "guarded_mapping.hpp"
+
 namespace verge::inference_api {
 namespace {
 
@@ -43,14 +45,37 @@ Error shrunk(const SharedMemory::Region& region) {
 
 }  // namespace
 
-struct SharedMemory::Open {
-  Region region;
+struct MappedPart::Open {
+  SharedMemory::Region region;
   int descriptor = -1;
-  explicit Open(Region r, int opened) : region(std::move(r)), descriptor(opened) {}
+  std::unique_ptr<GuardedMapping> mapping{};
+  explicit Open(SharedMemory::Region r, int opened) : region(std::move(r)), descriptor(opened) {}
   ~Open() { ::close(descriptor); }
   Open(const Open&) = delete;
   Open& operator=(const Open&) = delete;
+  Open(Open&&) = delete;
+  Open& operator=(Open&&) = delete;
+
+  /// Whether `size_bytes` from `offset_bytes` of the region on are there now.
+  [[nodiscard]] bool has(std::uint64_t offset_bytes, std::uint64_t size_bytes) const noexcept {
+    return holds(present_bytes(descriptor), region.offset_bytes + offset_bytes, size_bytes);
+  }
 };
+
+MappedPart::MappedPart(std::shared_ptr<const Open> open, std::span<std::byte> bytes)
+    : bytes_(bytes), owner_(std::move(open)) {}
+
+Result<void> MappedPart::check() const {
+  const Open& open = *static_cast<const Open*>(owner_.get());
+  if (!open.mapping->broken()) return {};
+  const auto offset = static_cast<std::uint64_t>(bytes_.data() - open.mapping->bytes().data());
+  if (!open.has(offset, bytes_.size())) return shrunk(open.region);
+  return Error(
+      ErrorCode::resource_exhausted, "VRG-API-036",
+      fmt::format("the shared memory '{}' was shrunk for a moment, or takes no more; leave its size alone, or make "
+                  "/dev/shm larger, and register it again",
+                  open.region.key));
+}
 
 Result<void> SharedMemory::add(Region region) {
   if (region.name.empty() || region.name.size() > 1024 || region.size_bytes == 0) {
@@ -70,7 +95,7 @@ Result<void> SharedMemory::add(Region region) {
                              "writable for the agent",
                              key, std::strerror(errno)));
   }
-  auto open = std::make_shared<const Open>(std::move(region), descriptor);
+  auto open = std::make_shared<Open>(std::move(region), descriptor);
   struct stat status {};
   const auto present = present_bytes(descriptor);
   if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode) ||
@@ -80,6 +105,7 @@ Result<void> SharedMemory::add(Region region) {
                                "that ftruncate() was called with",
                                open->region.name, open->region.size_bytes, open->region.offset_bytes, key, present));
   }
+  VERGE_ASSIGN(open->mapping, GuardedMapping::map(descriptor, open->region.offset_bytes, open->region.size_bytes));
   const std::lock_guard lock(mutex_);
   if (regions_.size() >= kMaxRegions) {
     return Error(ErrorCode::resource_exhausted, "VRG-API-033",
@@ -115,13 +141,14 @@ Result<std::vector<SharedMemory::Region>> SharedMemory::list(std::string_view na
   return regions;
 }
 
-Result<std::shared_ptr<const SharedMemory::Open>> SharedMemory::find(const SharedMemoryPart& part) const {
-  std::shared_ptr<const Open> open;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = regions_.find(part.region);
-    if (found != regions_.end()) open = found->second;
-  }
+std::shared_ptr<const SharedMemory::Open> SharedMemory::find(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = regions_.find(name);
+  return found == regions_.end() ? nullptr : found->second;
+}
+
+Result<MappedPart> SharedMemory::map(const SharedMemoryPart& part) const {
+  auto open = find(part.region);
   if (open == nullptr) {
     return refused("VRG-API-034", fmt::format("no region '{}' is registered; register it with POST "
                                               "/v2/systemsharedmemory/region/{}/register",
@@ -137,45 +164,12 @@ Result<std::shared_ptr<const SharedMemory::Open>> SharedMemory::find(const Share
                                "{} on",
                                part.region, open->region.size_bytes, part.size_bytes, part.offset_bytes));
   }
-  return open;
-}
-
-Result<void> SharedMemory::check(const SharedMemoryPart& part) const {
-  VERGE_TRY(find(part));
-  return {};
-}
-
-Result<void> SharedMemory::read(const SharedMemoryPart& part, std::span<std::byte> memory) const {
-  VERGE_ASSIGN(const auto open, find(part));
-  auto at = static_cast<off_t>(open->region.offset_bytes + part.offset_bytes);
-  while (!memory.empty()) {
-    const auto got = ::pread(open->descriptor, memory.data(), memory.size(), at);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return shrunk(open->region);
-    memory = memory.subspan(static_cast<std::size_t>(got));
-    at += got;
-  }
-  return {};
-}
-
-Result<void> SharedMemory::write(const SharedMemoryPart& part, std::span<const std::byte> memory) const {
-  VERGE_ASSIGN(const auto open, find(part));
-  const auto start = open->region.offset_bytes + part.offset_bytes;
-  // Writing past the end would make it larger again, behind its owner's back.
-  if (!holds(present_bytes(open->descriptor), start, memory.size())) return shrunk(open->region);
-  auto at = static_cast<off_t>(start);
-  while (!memory.empty()) {
-    const auto written = ::pwrite(open->descriptor, memory.data(), memory.size(), at);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      return Error(ErrorCode::resource_exhausted, "VRG-API-036",
-                   fmt::format("the shared memory '{}' takes no more: {}; make /dev/shm larger", open->region.key,
-                               std::strerror(errno)));
-    }
-    memory = memory.subspan(static_cast<std::size_t>(written));
-    at += written;
-  }
-  return {};
+  if (!open->has(part.offset_bytes, part.size_bytes)) return shrunk(open->region);
+  const auto bytes = open->mapping->bytes().subspan(static_cast<std::size_t>(part.offset_bytes),
+                                                    static_cast<std::size_t>(part.size_bytes));
+  MappedPart mapped(std::move(open), bytes);
+  VERGE_TRY(mapped.check());  // Broken once, zeros for ever.
+  return mapped;
 }
 
 }  // namespace verge::inference_api

@@ -292,6 +292,8 @@ TEST_P(Conformance, HostMemoryIsUsedInPlace) {
   };
   verge_engine_tensor input = request.input(0);
   verge_engine_tensor output = request.output(0);
+  const verge_engine_tensor own_input = input;
+  const verge_engine_tensor own_output = output;
   std::vector<Block> in(input.size_bytes / sizeof(Block) + 2);
   std::vector<Block> out(output.size_bytes / sizeof(Block) + 2);
   input.data = in.data();
@@ -303,6 +305,17 @@ TEST_P(Conformance, HostMemoryIsUsedInPlace) {
   fill(input, 4);
   ASSERT_EQ(api_->request_run(request.request, &request.error), VERGE_ENGINE_OK) << request.error.message;
   EXPECT_EQ(std::memcmp(out.data(), expected.data(), expected.size()), 0);
+
+  // And back to its own: what was the host's is touched no more.
+  ASSERT_EQ(api_->request_bind_input(request.request, 0, &own_input, &request.error), VERGE_ENGINE_OK);
+  ASSERT_EQ(api_->request_bind_output(request.request, 0, &own_output, &request.error), VERGE_ENGINE_OK);
+  EXPECT_EQ(request.input(0).data, own_input.data);
+  std::memset(in.data(), 0xFF, in.size() * sizeof(Block));
+  std::memset(out.data(), 0x5A, out.size() * sizeof(Block));
+  fill(own_input, 4);
+  ASSERT_EQ(api_->request_run(request.request, &request.error), VERGE_ENGINE_OK) << request.error.message;
+  EXPECT_EQ(bytes_of(request.output(0)), expected);
+  EXPECT_TRUE(std::ranges::all_of(std::as_bytes(std::span(out)), [](std::byte one) { return one == std::byte{0x5A}; }));
   input.size_bytes -= 1;
   EXPECT_EQ(api_->request_bind_input(request.request, 0, &input, &request.error), VERGE_ENGINE_INVALID_ARGUMENT);
   input.size_bytes += 1;

@@ -57,6 +57,25 @@ struct Request::State {
     return {};
   }
 
+  using Bind = decltype(verge_engine_api::request_bind_input);
+  /// `present`: the tensor as it is, whose type and shape the memory takes over.
+  Result<void> bind(Bind function, std::size_t index, const TensorView& present, std::span<std::byte> memory) {
+    if (function == nullptr) {
+      return engine_error(VERGE_ENGINE_UNSUPPORTED, model->context, "the engine uses its own memory only");
+    }
+    verge_engine_tensor tensor{};
+    tensor.struct_size = sizeof(tensor);
+    tensor.datatype = static_cast<verge_engine_datatype>(present.datatype);
+    tensor.rank = static_cast<std::uint32_t>(present.shape.size());
+    std::ranges::copy(present.shape, tensor.shape);
+    tensor.data = memory.data();
+    tensor.size_bytes = memory.size();
+    verge_engine_error error;
+    error.message[0] = '\0';
+    const auto status = function(request, static_cast<std::uint32_t>(index), &tensor, &error);
+    return status == VERGE_ENGINE_OK ? Result<void>{} : engine_error(status, model->context, error.message);
+  }
+
   Result<void> read_outputs() {
     for (std::uint32_t i = 0; i < outputs.size(); ++i) {
       verge_engine_tensor tensor{};
@@ -99,27 +118,25 @@ Result<void> Request::set_input_shape(std::size_t index, std::span<const std::in
   verge_engine_error error{};
   const auto status = api.request_set_input_shape(state_->request, static_cast<std::uint32_t>(index), shape.data(),
                                                   static_cast<std::uint32_t>(shape.size()), &error);
+  for (auto& output : state_->outputs) output = {};  // Where they lie, and how large they are, may be another now.
   if (status != VERGE_ENGINE_OK) return engine_error(status, state_->model->context, error.message);
   return state_->read_inputs();
 }
 
 Result<void> Request::bind_input(std::size_t index, std::span<std::byte> memory) {
-  const verge_engine_api& api = *state_->model->api;
-  if (api.request_bind_input == nullptr) {
-    return engine_error(VERGE_ENGINE_UNSUPPORTED, state_->model->context, "the engine uses its own memory only");
-  }
-  verge_engine_tensor tensor{};
-  tensor.struct_size = sizeof(tensor);
-  tensor.datatype = static_cast<verge_engine_datatype>(state_->inputs[index].datatype);
-  const auto shape = state_->inputs[index].shape;
-  tensor.rank = static_cast<std::uint32_t>(shape.size());
-  std::ranges::copy(shape, tensor.shape);
-  tensor.data = memory.data();
-  tensor.size_bytes = memory.size();
-  verge_engine_error error{};
-  const auto status = api.request_bind_input(state_->request, static_cast<std::uint32_t>(index), &tensor, &error);
-  if (status != VERGE_ENGINE_OK) return engine_error(status, state_->model->context, error.message);
+  VERGE_TRY(state_->bind(state_->model->api->request_bind_input, index, state_->inputs[index], memory));
   return state_->read_inputs();
+}
+
+Result<void> Request::bind_output(std::size_t index, std::span<std::byte> memory) {
+  const TensorView& present = state_->outputs[index];
+  if (present.data == nullptr) {
+    return Error(ErrorCode::failed_precondition, "VRG-ENG-020",
+                 state_->model->context + ": outputs can be bound once a run has shown their shape");
+  }
+  VERGE_TRY(state_->bind(state_->model->api->request_bind_output, index, present, memory));
+  state_->outputs[index].data = memory.data();
+  return {};
 }
 
 Result<void> Request::run() {

@@ -18,6 +18,7 @@ Turn::Turn(WorkerPool& pool, const Urgency& urgency) : pool_(pool), urgency_(urg
 
 Turn::~Turn() {
   if (share_ != nullptr) pool_.batches()->leave(share_->rows);
+  if (!borrowed_.empty()) (*lease_)->unbind();
 }
 
 Result<TensorView> Turn::input(std::size_t index, std::span<const std::int64_t> shape) {
@@ -47,6 +48,18 @@ Result<TensorView> Turn::input(std::size_t index, std::span<const std::int64_t> 
     times_.wait_ns = std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count();
   }
   return (*lease_)->input(index, shape);
+}
+
+bool Turn::borrow_input(std::size_t index, Borrowed lent) {
+  if (!lease_ || !(*lease_)->bind_input(index, lent.memory)) return false;
+  borrowed_.push_back(std::move(lent));
+  return true;
+}
+
+bool Turn::borrow_output(std::size_t index, Borrowed lent) {
+  if (!lease_ || !(*lease_)->bind_output(index, lent.memory)) return false;
+  borrowed_.push_back(std::move(lent));
+  return true;
 }
 
 Result<std::span<const TensorView>> Turn::infer() {

@@ -79,6 +79,14 @@ struct Worker::State {
   std::vector<std::vector<std::int64_t>> shapes;  ///< Of the engine's inputs, as the worker was made.
   std::optional<data_processing::StepWorker> steps{};
   ThreadShare threads{};
+  struct Bound {
+    std::size_t index = 0;
+    std::span<std::byte> own;
+  };
+  std::vector<Bound> bound_inputs{};
+  std::vector<Bound> bound_outputs{};
+  bool binds_inputs = true;  ///< As far as is known.
+  bool binds_outputs = true;
 
   /// Takes back what input() has changed: the next caller knows nothing of another's batch.
   Result<void> restore_shapes() {
@@ -349,6 +357,40 @@ Result<std::span<const TensorView>> Worker::infer() {
   VERGE_TRY(s.collect_outputs());
   s.times.infer_ns = watch.lap();
   return std::span<const TensorView>(s.outputs);
+}
+
+bool Worker::bind_input(std::size_t index, std::span<std::byte> memory) {
+  State& s = *state_;
+  const std::size_t engine_index = s.loaded->engine_inputs[index];
+  const auto own = s.request.input(engine_index).bytes();
+  if (!s.binds_inputs) return false;
+  const auto bound = s.request.bind_input(engine_index, memory);
+  if (bound) s.bound_inputs.push_back({engine_index, own});
+  s.binds_inputs = bound || bound.error().code() != ErrorCode::unimplemented;
+  return bound.has_value();
+}
+
+bool Worker::bind_output(std::size_t index, std::span<std::byte> memory) {
+  State& s = *state_;
+  const std::size_t engine_index = s.loaded->engine_outputs[index];
+  const auto own = s.request.output(engine_index).bytes();
+  if (!s.binds_outputs || own.empty()) return false;
+  const auto bound = s.request.bind_output(engine_index, memory);
+  if (bound) s.bound_outputs.push_back({engine_index, own});
+  s.binds_outputs = bound || bound.error().code() != ErrorCode::unimplemented;
+  return bound.has_value();
+}
+
+void Worker::unbind() {
+  State& s = *state_;
+  bool whole = true;
+  for (const auto& [index, own] : s.bound_inputs) whole = s.request.bind_input(index, own) && whole;
+  for (const auto& [index, own] : s.bound_outputs) whole = s.request.bind_output(index, own) && whole;
+  s.bound_inputs.clear();
+  s.bound_outputs.clear();
+  if (whole) return;
+  // Memory that is somebody else's again must not be touched, whatever the engine's reason.
+  if (auto fresh = s.loaded->session->create_request()) s.request = std::move(*fresh);
 }
 
 Result<std::vector<LayerTime>> Worker::profile() const {

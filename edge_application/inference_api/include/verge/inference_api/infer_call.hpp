@@ -57,7 +57,8 @@ struct InferAnswer {
     const processing::TensorSpec* spec;
     processing::TensorView tensor;
     bool binary;
-    std::optional<SharedMemoryPart> destination;  ///< It is there already.
+    std::optional<SharedMemoryPart> destination{};  ///< It is there already.
+    std::optional<MappedPart> place{};              ///< The same, mapped.
   };
   std::shared_ptr<processing::Turn> turn;
   std::vector<Output> outputs;

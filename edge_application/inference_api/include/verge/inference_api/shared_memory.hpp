@@ -1,8 +1,6 @@
 // Shared memory: tensors that client and agent pass to each other in POSIX shared memory, not over the wire.
 //
-// A region is read and written with pread() and pwrite() on its descriptor, not mapped: a client that shrinks its
-// region, or a full /dev/shm, would end a process that touches a mapping (SIGBUS); so it is an error of that one
-// request.
+// A client that shrinks its region, or a full /dev/shm, is an error of the requests that use it, and of nothing else.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +22,24 @@ struct SharedMemoryPart {
   std::string region;
   std::uint64_t offset_bytes = 0;  ///< From the region's own start.
   std::uint64_t size_bytes = 0;
+};
+
+/// A part of a region, in memory that client and agent share: the client may change it at any time. Keeps the region.
+class MappedPart {
+ public:
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return bytes_; }
+  /// What holds the memory.
+  [[nodiscard]] const std::shared_ptr<const void>& owner() const noexcept { return owner_; }
+  /// Whether all that was read and written since is the region's. Errors: invalid_argument (VRG-API-035 it was shrunk
+  /// meanwhile); resource_exhausted (VRG-API-036 /dev/shm is full).
+  [[nodiscard]] Result<void> check() const;
+
+ private:
+  friend class SharedMemory;
+  struct Open;
+  MappedPart(std::shared_ptr<const Open> open, std::span<std::byte> bytes);
+  std::span<std::byte> bytes_;
+  std::shared_ptr<const void> owner_;  ///< An Open.
 };
 
 /// The regions that clients have registered. Thread-safe: a region that is unregistered lives until its last request
@@ -49,16 +65,13 @@ class SharedMemory {
   /// All, or the one of that name. Errors: not_found (VRG-API-034).
   [[nodiscard]] Result<std::vector<Region>> list(std::string_view name = {}) const;
 
-  /// Copies a part into or out of `memory`, which has its size. Errors: invalid_argument (VRG-API-034 no such region,
-  /// 035 the part does not lie in it, or the region has been shrunk).
-  Result<void> read(const SharedMemoryPart& part, std::span<std::byte> memory) const;
-  Result<void> write(const SharedMemoryPart& part, std::span<const std::byte> memory) const;
-  /// What read() and write() would refuse of a part, before anything is done.
-  Result<void> check(const SharedMemoryPart& part) const;
+  /// A part where it lies. Errors: invalid_argument (VRG-API-034 no such region, 035 the part does not lie in it, or
+  /// the region has been shrunk).
+  [[nodiscard]] Result<MappedPart> map(const SharedMemoryPart& part) const;
 
  private:
-  struct Open;
-  Result<std::shared_ptr<const Open>> find(const SharedMemoryPart& part) const;
+  using Open = MappedPart::Open;
+  [[nodiscard]] std::shared_ptr<const Open> find(std::string_view name) const;
 
   std::uint64_t max_part_bytes_;
   mutable std::mutex mutex_;

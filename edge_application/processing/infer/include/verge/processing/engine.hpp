@@ -75,6 +75,9 @@ class Request {
   /// Uses this memory for an input from now on, until its shape is set: it must have the input's size, begin at a
   /// multiple of 64 bytes and outlive the request. Errors: invalid_argument; unimplemented, where the engine copies.
   Result<void> bind_input(std::size_t index, std::span<std::byte> memory);
+  /// The same for an output, whose shape must be that of the last run. Errors: as bind_input(); failed_precondition
+  /// (VRG-ENG-020) before the first run, and when the shape of an input was set since.
+  Result<void> bind_output(std::size_t index, std::span<std::byte> memory);
   /// Runs the model and waits. Allocates nothing itself.
   Result<void> run();
   /// What each layer took in the last run. Errors: unimplemented (VRG-ENG-019) where the engine does not know;

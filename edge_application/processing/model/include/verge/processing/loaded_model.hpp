@@ -116,6 +116,12 @@ class Worker {
   Result<TensorView> input(std::size_t index, std::span<const std::int64_t> shape);
   /// Runs the model on what the inputs hold; outputs in the package's order, valid until the next run.
   Result<std::span<const TensorView>> infer();
+  /// Uses the caller's memory for an input, or an output, in place of the worker's own until unbind(): it has the
+  /// tensor's size, begins at a multiple of 64 bytes, and 64 bytes behind its end can be read. False: here it must be
+  /// copied (the engine uses its own memory only; nothing was run yet with these shapes).
+  bool bind_input(std::size_t index, std::span<std::byte> memory);
+  bool bind_output(std::size_t index, std::span<std::byte> memory);
+  void unbind();
 
   /// What each layer took in the last run. Errors: as Request::profile().
   [[nodiscard]] Result<std::vector<LayerTime>> profile() const;
