@@ -13,6 +13,7 @@ using Action = std::function<int()>;
 void add_run_command(CLI::App& app, Action& action);
 void add_package_commands(CLI::App& app, Action& action);
 void add_engines_command(CLI::App& app, Action& action);
+void add_delta_commands(CLI::App& app, Action& action);
 void add_bench_command(CLI::App& app, Action& action);
 /// After the hub's model commands, whose group it joins.
 void add_explain_command(CLI::App& app, Action& action);

@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   verge::cli::add_package_commands(app, action);
   verge::cli::add_engines_command(app, action);
   verge::cli::add_bench_command(app, action);
+  verge::cli::add_delta_commands(app, action);
   verge::cli::add_login_commands(app, action);
   verge::cli::add_model_commands(app, action);
   verge::cli::add_explain_command(app, action);

@@ -1,11 +1,12 @@
 // Any request to the hub: paths of the registry and of the API, ranges, queries and bodies. The first byte chooses
 // method and caller; path, query, range, Content-Type and body follow, cut by zero bytes. In the path, the word $B
-// stands for the digest of a blob that is there.
+// stands for the digest of a blob that is there, $C for the same content's digest by sha512.
 #include <array>
 #include <regex>
 
 #include "files.hpp"
 #include "verge/crypto/sha256.hpp"
+#include "verge/crypto/sha512.hpp"
 #include "verge/hub/api.hpp"
 #include "verge/hub/registry.hpp"
 #include "verge/wire/document.hpp"
@@ -38,14 +39,15 @@ struct Fixture {
 
   Fixture() {
     std::filesystem::remove_all(folder);
-    hub = must(hub::Hub::open({folder, {}, [] { return std::int64_t{1'800'000'000'000}; }, "1"}, log));
+    hub::RegistrySetup setup;
+    setup.disk_reserve_bytes = 0;  // The folder may be in memory.
+    hub = must(hub::Hub::open({folder, {}, [] { return std::int64_t{1'800'000'000'000}; }, "1", setup}, log));
     authorization = "Bearer " + hub->first_token();
     const auto admin = must(hub->authenticate(hub->first_token()));
     const auto upload = must(hub->registry().begin_upload(admin, "models/cat"));
     const auto file = folder / "uploads" / "blob";
     fuzz::put(file, kBlob);
-    must(hub->registry().append(admin, "models/cat", upload.id, file, std::nullopt));
-    must(hub->registry().finish(admin, "models/cat", upload.id, blob));
+    must(hub->registry().finish(admin, "models/cat", upload.id, blob, {file}));
     api = std::make_unique<hub::Api>(*hub, log, folder / "uploads");
   }
 };
@@ -84,6 +86,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   auto texts = fuzz::parts(data + 1, size_bytes - 1, 5);
   if (const auto at = texts[0].find("$B"); at != std::string::npos) texts[0].replace(at, 2, fixture->blob);
+  if (const auto at = texts[0].find("$C"); at != std::string::npos) texts[0].replace(at, 2, crypto::sha512(kBlob));
   const bool known = (data[0] & 8U) == 0;
   http::Request request;
   request.method = kMethods.at((data[0] & 7U) % kMethods.size());

@@ -1,5 +1,6 @@
 """Writes seeds for fuzz targets, most of them with zero bytes: make_format_seeds.py FOLDER."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -20,6 +21,14 @@ MANIFEST = ('{"artifactType":"application/vnd.cncf.model.manifest.v1+json","conf
             '"annotations":{"org.cncf.model.filepath":"%s"}}]}')
 SCHEMAS = pathlib.Path(__file__).parents[2] / "schemas"
 DIGEST = "sha256:" + 64 * "0"
+EMPTY_INDEX = '{"schemaVersion":2,"manifests":[]}'
+WIDE_DIGEST = "sha512:" + hashlib.sha512(EMPTY_INDEX.encode()).hexdigest()
+# Content-Type, digest, manifest
+REGISTRY_MANIFESTS = (
+    ("application/vnd.oci.image.manifest.v1+json; charset=utf-8", DIGEST,
+     '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"a/b","digest":"%s"},'
+     '"layers":[{"digest":"%s"}],"subject":{"digest":"%s"},"annotations":{"a":"b"}}' % (DIGEST, WIDE_DIGEST, DIGEST)),
+    ("", WIDE_DIGEST, '{"manifests":[{"digest":"%s"}]}' % WIDE_DIGEST))
 SELECTORS = ("all", "name=cam-1", "site=plant1,type!=camera", " site = plant1 , zone!=b")
 GET, POST, PUT, PATCH, DELETE, NOBODY = 0, 2, 3, 4, 5, 8
 # method and caller, path, query, range, Content-Type, body
@@ -33,11 +42,14 @@ REQUESTS = (
     (GET, "/v2/models/cat/manifests/1.0.0"), (GET, f"/v2/models/cat/referrers/{DIGEST}", "artifactType=a/b"),
     (DELETE, "/v2/models/cat/blobs/$B"), (GET, "/api/v1/devices", "selector=site%3Dplant1"), (GET, "/api/v1/events", "after=0&limit=5"),
     (PUT, "/api/v1/models/cat/floor", "", "", "", '{"version":"1.0.0"}'), (GET, "/tuf/metadata/1.root.json"), (GET, "/tuf/targets/a/b"),
+    (GET, "/v2/models/cat/referrers/$C", f"artifactType=a/b%2Bc&last={DIGEST}"), (GET, "/v2/_catalog", "n=1"),
+    (PUT, f"/v2/a/manifests/{WIDE_DIGEST}", "tag=a&tag=b", "", "application/vnd.oci.image.index.v1+json", EMPTY_INDEX),
+    (GET, "/api/v1/registry"), (POST, "/api/v1/registry/garbage-collections", "dry_run=1&untagged=true"),
     (NOBODY, "/v2/", "", "", "Basic YTpi"), (POST, "/api/v1/deployments", "", "", "", '{"application":"cat","selector":"all"}'))
 
 
 def fleet(root):
-    for target in ("fleet_documents", "manifest", "selector", "hub_request"):
+    for target in ("fleet_documents", "manifest", "selector", "hub_request", "registry_manifest"):
         (root / f"fuzz_{target}").mkdir(parents=True, exist_ok=True)
     for folder in ("agent", "state", "hub"):
         for example in (SCHEMAS / folder / "examples/valid").iterdir():
@@ -54,6 +66,8 @@ def fleet(root):
         (root / "fuzz_selector" / str(number)).write_text(f"{selector}\0site=plant1\ntype=robot\nname=cam-1")
     for number, (choice, *parts) in enumerate(REQUESTS):
         (root / "fuzz_hub_request" / str(number)).write_bytes(bytes([choice]) + "\0".join(parts).encode())
+    for number, parts in enumerate(REGISTRY_MANIFESTS):
+        (root / "fuzz_registry_manifest" / str(number)).write_bytes(bytes([number]) + "\0".join(parts).encode())
 
 
 def executorch(root):

@@ -1,23 +1,22 @@
-"""The hub's models and registry, with oras, crane (from PATH or $VERGE_PEERS) and PyPI tuf as clients."""
+"""The hub's models and registry over plain HTTP, and PyPI tuf as a client."""
 
+import hashlib
 import json
 import os
 import pathlib
-import shutil
-import subprocess
 
-import pytest
-from conftest import ROOT, verge
 from hub_clients import MANIFEST, push_blob, push_model, sha256
 
-PEERS = pathlib.Path(os.environ.get("VERGE_PEERS", ROOT / "build" / "peers"))
+INDEX = "application/vnd.oci.image.index.v1+json"
+OCTETS = {"Content-Type": "application/octet-stream"}
 
 
-def peer(name):
-    found = shutil.which(name) or (PEERS / name if (PEERS / name).exists() else None)
-    if not found:
-        pytest.skip(f"{name} is not on PATH and not in VERGE_PEERS={PEERS}")
-    return found
+def sha512(content):
+    return "sha512:" + hashlib.sha512(content).hexdigest()
+
+
+def error_of(text):
+    return json.loads(text)["errors"][0]["code"]
 
 
 def test_a_push_becomes_a_version_that_never_changes(hub):
@@ -114,58 +113,107 @@ def test_tags_referrers_and_deletion(hub):
     assert put("%0d%0aSet-Cookie:%20a=b", base)[0] == 400
 
 
-@pytest.fixture
-def package(tmp_path):
-    """A real package as an image layout, and the digest of its manifest."""
-    layout = tmp_path / "layout"
-    verge("package", "create", pathlib.Path(__file__).parents[2] / "models" / "unet_fashion", "--to", layout)
-    entry = json.loads((layout / "index.json").read_text())["manifests"][0]
-    return layout, entry["annotations"]["org.opencontainers.image.ref.name"], entry["digest"]
+def test_digests_are_strict_and_of_two_algorithms(hub):
+    content = os.urandom(10_000)
+    status, headers, _ = hub.request("POST", f"/v2/a/blobs/uploads/?digest={sha512(content)}", content, headers=OCTETS)
+    assert status == 201 and headers["Docker-Content-Digest"] == sha512(content)
+    assert headers["Location"] == f"/v2/a/blobs/{sha512(content)}"
+    blob = hub.folder / "blobs" / "sha512" / sha512(content).removeprefix("sha512:")
+    assert blob.read_bytes() == content
+    assert hub.request("GET", f"/v2/a/blobs/{sha256(content)}")[0] == 404, "another digest, another blob"
+    assert hub.request("GET", f"/v2/a/blobs/{sha512(content)}")[2] == content
+    upper = "sha512:" + sha512(content).removeprefix("sha512:").upper()
+    for bad in ("sha384:" + hashlib.sha384(content).hexdigest(), "md5:" + hashlib.md5(content).hexdigest(), upper,
+                sha512(content)[:-1], "sha256:" + sha512(content)[7:], "nonsense"):
+        for method, path, body in (("POST", f"blobs/uploads/?digest={bad}", content),
+                                   ("POST", f"blobs/uploads/?mount={bad}&from=a", None),
+                                   ("GET", f"blobs/{bad}", None), ("DELETE", f"blobs/{bad}", None),
+                                   ("GET", f"referrers/{bad}", None)):
+            status, _, text = hub.request(method, f"/v2/a/{path}", body, headers=OCTETS)
+            assert (status, error_of(text)) == (400, "DIGEST_INVALID"), (method, path)
+    assert hub.request("POST", "/v2/a/blobs/uploads/?digest-algorithm=sha384", headers=OCTETS)[0] == 400
+    assert hub.request("POST", "/v2/a/blobs/uploads/?digest-algorithm=sha512", headers=OCTETS)[0] == 202
+    assert len(list((hub.folder / "uploads").iterdir())) == 1, "of the last one; refused pushes leave nothing"
+    hub.restart()
+    assert hub.request("HEAD", f"/v2/a/blobs/{sha512(content)}")[1]["Content-Length"] == "10000"
 
 
-def test_oras_pushes_copies_and_pulls_a_package(hub, package, tmp_path):
-    oras = peer("oras")
-    layout, version, digest = package
-    host = hub.url.removeprefix("https://")
-    secret = ["--username", "me", "--password", hub.token]
-    reference = f"{host}/models/unet_fashion:{version}"
+def test_an_upload_says_where_it_stands(hub):
+    _, headers, _ = hub.request("POST", "/v2/a/blobs/uploads/", headers=OCTETS)
+    place = headers["Location"]
+    assert hub.request("PATCH", place, b"abc", headers={**OCTETS, "Content-Range": "0-2"})[0] == 202
+    for bad in ("5-7", "0-2", "x", "3", "7-5"):
+        status, headers, text = hub.request("PATCH", place, b"def", headers={**OCTETS, "Content-Range": bad})
+        assert (status, error_of(text)) == (416, "BLOB_UPLOAD_INVALID"), bad
+        assert headers["Location"] == place and headers["Range"] == "0-2", bad
+    status, _, text = hub.request("PATCH", place, b"def", headers={**OCTETS, "Content-Range": "3-9"})
+    assert (status, error_of(text)) == (400, "SIZE_INVALID")
+    content = b"abcdef"
+    status, _, text = hub.request("PUT", f"{place}?digest={sha256(b'x')}", b"def", headers=OCTETS)
+    assert (status, error_of(text)) == (400, "DIGEST_INVALID")
+    assert hub.request("GET", place)[1]["Range"] == "0-2", "the piece with a wrong digest is not kept"
+    assert hub.request("PUT", f"{place}?digest={sha512(content)}", b"def",
+                       headers={**OCTETS, "Content-Range": "3-5"})[0] == 201
+    status, _, text = hub.request("GET", f"/v2/a/blobs/{sha512(content)}", headers={"Range": "bytes=9-"})
+    assert (status, error_of(text)) == (416, "SIZE_INVALID"), "an error in the registry's form"
+    status, headers, _ = hub.request("HEAD", f"/v2/a/blobs/{sha512(content)}", headers={"Range": "bytes=0-1"})
+    assert status == 200 and headers["Content-Length"] == "6", "only GET has ranges"
+    assert hub.request("POST", f"/v2/b/blobs/uploads/?mount={sha512(content)}", headers=OCTETS)[0] == 201
+    assert hub.request("POST", f"/v2/b/blobs/uploads/?mount={sha512(content)}&from=c", headers=OCTETS)[0] == 202
+    _, headers, _ = hub.request("POST", "/v2/a/blobs/uploads/", headers=OCTETS)
+    assert hub.request("DELETE", headers["Location"])[0] == 204
+    assert hub.request("GET", headers["Location"])[0] == 404
 
-    def run(*arguments):
-        return subprocess.run([oras, *arguments], check=True, capture_output=True, text=True, timeout=120).stdout
-    run("cp", "--from-oci-layout", f"{layout}:{version}", reference, "--to-ca-file", hub.ca, "--to-username", "me",
-        "--to-password",
-        hub.token)
-    assert hub.call("GET", "/models/unet_fashion")[1]["versions"][0]["digest"] == digest
-    assert run("resolve", reference, "--ca-file", hub.ca, *secret).strip() == digest
-    assert run("repo", "tags", f"{host}/models/unet_fashion", "--ca-file", hub.ca, *secret).split() == [version]
-    back = tmp_path / "back"
-    run("cp", reference, "--from-ca-file", hub.ca, "--from-username", "me", "--from-password", hub.token,
-        "--to-oci-layout",
-        f"{back}:{version}")
-    manifest = json.loads((back / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_text())
-    for layer in manifest["layers"]:
-        content = (back / "blobs" / "sha256" / layer["digest"].removeprefix("sha256:")).read_bytes()
-        assert sha256(content) == layer["digest"]
+
+def test_a_manifest_by_digest_takes_tags_along(hub):
+    body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).encode()
+    kind = {"Content-Type": INDEX + "; charset=utf-8"}
+    for digest in (sha512(body), sha256(body)):
+        tags = [f"{digest[:6]}-{number}" for number in range(12)]
+        query = "&".join(f"tag={tag}" for tag in tags)
+        status, headers, _ = hub.request("PUT", f"/v2/a/manifests/{digest}?{query}", body, headers=kind)
+        assert status == 201 and headers["Docker-Content-Digest"] == digest
+        assert headers.get_all("OCI-Tag") == tags
+        status, headers, text = hub.request("GET", f"/v2/a/manifests/{tags[11]}")
+        assert status == 200 and headers["Docker-Content-Digest"] == digest and text == body
+        assert headers["Content-Type"] == INDEX
+    assert hub.request("PUT", f"/v2/a/manifests/{sha512(body)}?tag=-", body, headers=kind)[0] == 400
+    assert hub.request("GET", "/v2/a/manifests/sha512:00")[0] == 400
+    about = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [], "artifactType": "application/x+json",
+                        "subject": {"mediaType": INDEX, "digest": sha512(body), "size": len(body)}}).encode()
+    status, headers, _ = hub.request("PUT", f"/v2/a/manifests/{sha256(about)}", about, headers={"Content-Type": INDEX})
+    assert status == 201 and headers["OCI-Subject"] == sha512(body)
+    for kind in ("application/x%2Bjson", "application/x+json"):
+        status, headers, text = hub.request("GET", f"/v2/a/referrers/{sha512(body)}?artifactType={kind}")
+        assert headers["OCI-Filters-Applied"] == "artifactType"
+        assert [entry["digest"] for entry in json.loads(text)["manifests"]] == [sha256(about)]
+    large = b'{"manifests":[],"x":"' + b"x" * (4 << 20) + b'"}'
+    status, _, text = hub.request("PUT", "/v2/a/manifests/large", large, headers={"Content-Type": INDEX})
+    assert (status, error_of(text)) == (413, "MANIFEST_INVALID")
 
 
-def test_crane_pushes_copies_and_pulls_a_package(hub, package, tmp_path):
-    crane = peer("crane")
-    layout, version, digest = package
-    host = hub.url.removeprefix("https://")
-    environment = {**os.environ, "SSL_CERT_FILE": str(hub.ca), "DOCKER_CONFIG": str(tmp_path / "docker")}
-
-    def run(*arguments):
-        return subprocess.run([crane, *map(str, arguments)], check=True, capture_output=True, text=True, timeout=120,
-                              env=environment).stdout
-    run("auth", "login", host, "-u", "me", "-p", hub.token)
-    run("push", layout, f"{host}/models/unet_fashion:{version}")
-    assert hub.call("GET", "/models/unet_fashion")[1]["versions"][0]["digest"] == digest
-    assert run("digest", f"{host}/models/unet_fashion:{version}").strip() == digest
-    assert run("ls", f"{host}/models/unet_fashion").split() == [version]
-    run("validate", "--remote", f"{host}/models/unet_fashion:{version}", "--fast")
-    run("copy", f"{host}/models/unet_fashion@{digest}", f"{host}/mirror/unet_fashion@{digest}")
-    assert run("manifest", f"{host}/mirror/unet_fashion@{digest}") == run("manifest",
-                                                                          f"{host}/models/unet_fashion:{version}")
+def test_lists_come_in_pages(hub):
+    body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).encode()
+    for repository in ("x/a", "x/b", "y"):
+        for tag in ("b", "A", "a"):
+            place = f"/v2/{repository}/manifests/{tag}"
+            assert hub.request("PUT", place, body, headers={"Content-Type": INDEX})[0] == 201
+    for url, key, names in (("/v2/y/tags/list", "tags", ["A", "a", "b"]),
+                            ("/v2/_catalog", "repositories", ["x/a", "x/b", "y"])):
+        status, headers, text = hub.request("GET", url + "?n=0")
+        assert status == 200 and json.loads(text)[key] == [] and "Link" not in headers
+        found, place = [], url + "?n=2"
+        while place:
+            _, headers, text = hub.request("GET", place)
+            found += json.loads(text)[key]
+            place = headers["Link"].split(">")[0].removeprefix("<") if "Link" in headers else None
+        assert found == names
+        assert json.loads(hub.request("GET", url + "?n=123456789012")[2])[key] == names
+        status, _, text = hub.request("GET", url + "?n=-1")
+        assert (status, error_of(text)) == (400, "UNSUPPORTED")
+    status, headers, _ = hub.request("GET", "/v2/", token="")
+    assert status == 401 and headers["Docker-Distribution-API-Version"] == "registry/2.0"
+    assert hub.request("GET", "/v2/")[1]["Docker-Distribution-API-Version"] == "registry/2.0"
 
 
 def test_python_tuf_refreshes_and_downloads_a_target(hub, tmp_path, monkeypatch):

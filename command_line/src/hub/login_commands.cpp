@@ -155,6 +155,7 @@ void add_login_commands(CLI::App& app, Action& action) {
   add_start(*hub, action, "verge-hub",
             "Start a hub here; options as of verge-hub\n\nExample:\n  verge hub start --data hub");
   add_hub_verb<HubOptions>(*hub, action, "status", "What hub this is, and what you may do there", hub_status);
+  add_registry_verbs(*hub, action);
   auto* token = hub->add_subcommand("token", "Tokens of people and scripts");
   token->require_subcommand(1);
   {

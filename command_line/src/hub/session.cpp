@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "verge/base/file.hpp"
+#include "verge/base/text.hpp"
 #include "verge/crypto/certificate.hpp"
 
 namespace verge::cli {
@@ -117,17 +118,7 @@ Result<wire::Node> HubSession::call(const std::string& method, const std::string
 }
 
 std::string encode(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '_' || c == '.' || c == '~';
-    if (plain) {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
+  return encode_percent(text);
 }
 
 std::string moment(std::int64_t ms) {

@@ -52,6 +52,7 @@ inline void show(const HubOptions& options, const wire::Node& node, const std::f
 [[nodiscard]] std::string deployment_table(const wire::DeploymentList& list);
 
 void add_login_commands(CLI::App& app, Action& action);
+void add_registry_verbs(CLI::App& hub, Action& action);
 void add_model_commands(CLI::App& app, Action& action);
 void add_application_commands(CLI::App& app, Action& action);
 void add_device_commands(CLI::App& app, Action& action);

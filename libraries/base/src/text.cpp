@@ -61,4 +61,18 @@ std::string human_bytes(double size_bytes) {
   return unit == 0 ? fmt::format("{:.0f} bytes", size_bytes) : fmt::format("{:.1f} {}", size_bytes, kUnits.at(unit));
 }
 
+std::string encode_percent(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '_' || c == '.' || c == '~';
+    if (plain) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
 }  // namespace verge

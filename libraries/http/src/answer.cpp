@@ -87,10 +87,15 @@ Connection::Next Connection::go_on_with(std::string piece) {
 }
 
 Connection::Next Connection::answer_error(int status, std::string_view message) {
-  body_file_.reset();
   Response response;
   response.status = status;
   response.body = error_body(message);
+  return refuse(std::move(response));
+}
+
+/// Answers without the handler, and ends the connection.
+Connection::Next Connection::refuse(Response response) {
+  body_file_.reset();
   if (!busy_) {
     busy_ = true;
     ++shared_.in_flight;

@@ -184,14 +184,16 @@ bool Connection::place_body() {
   got_ = 0;
   std::filesystem::path folder;
   if (shared_.options.body_folder && !empty) folder = shared_.options.body_folder(make_request());
-  const auto limit = folder.empty() ? shared_.options.max_body_bytes : shared_.options.max_file_bytes;
-  if (declared && *declared > limit) {
-    answer_error(413, "the request is too large: expected at most " + std::to_string(limit) + " bytes, got " +
-                          std::to_string(*declared));
+  body_in_file_ = !folder.empty();
+  limit_ = body_in_file_ ? shared_.options.max_file_bytes : shared_.options.max_body_bytes;
+  if (body_in_file_ && shared_.options.file_limit) {
+    limit_ = std::min(limit_, shared_.options.file_limit(make_request()));
+  }
+  if (declared && *declared > limit_) {
+    answer_too_large(", got " + std::to_string(*declared));
     return false;
   }
-  parser_->body_limit(limit);
-  body_in_file_ = !folder.empty();
+  parser_->body_limit(limit_);
   if (body_in_file_ && !body_file_.create(folder)) {
     answer_error(507, std::string("the body cannot be stored: ") + std::strerror(errno) + "; free some space");
     return false;
@@ -237,6 +239,11 @@ Connection::Next Connection::read_length() {
   return run();
 }
 
+Connection::Next Connection::answer_too_large(const std::string& got) {
+  if (shared_.options.too_large) return refuse(shared_.options.too_large(make_request(), limit_));
+  return answer_error(413, "the request is too large: expected at most " + std::to_string(limit_) + " bytes" + got);
+}
+
 Connection::Next Connection::store_failed() {
   const std::string reason = std::strerror(errno);
   body_file_.reset();
@@ -260,8 +267,7 @@ Connection::Next Connection::read_chunks() {
       }
     }
     if (error == beast::http::error::body_limit) {
-      const auto limit = body_in_file_ ? shared_.options.max_file_bytes : shared_.options.max_body_bytes;
-      return answer_error(413, "the request is too large: expected at most " + std::to_string(limit) + " bytes");
+      return answer_too_large("");
     }
     if (error == beast::http::error::need_buffer || !error) continue;
     if (error != beast::http::error::need_more) return answer_error(400, "not HTTP: " + error.message());

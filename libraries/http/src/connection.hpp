@@ -98,6 +98,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Next answer(Response response, bool keep_alive);
   Next go_on_with(std::string piece);
   Next answer_error(int status, std::string_view message);
+  Next answer_too_large(const std::string& got);
+  Next refuse(Response response);
   Next send();
   bool write_pieces(Next& wait);
   void keep_rest();
@@ -126,6 +128,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<Parser> parser_;
   std::uint64_t length_ = 0;  ///< Of a body that is not chunked.
   std::uint64_t got_ = 0;     ///< Of it, so far.
+  std::uint64_t limit_ = 0;   ///< Of the body's bytes.
   Buffer body_;
   bool body_in_file_ = false;
   BodyFile body_file_;

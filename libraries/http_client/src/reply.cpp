@@ -79,6 +79,13 @@ Error error_of(const Reply& reply) {
     if (const auto given = document.find("id"); given != document.end() && given->is_string()) {
       id = given->get<std::string>();
     }
+    // As registries say it.
+    if (const auto list = document.find("errors"); list != document.end() && list->is_array() && !list->empty()) {
+      const auto& first = list->front();
+      if (first.is_object() && first.contains("message") && first["message"].is_string()) {
+        message = first["message"].get<std::string>();
+      }
+    }
   }
   if (id.empty()) id = take_id(message);
   if (message.empty()) {

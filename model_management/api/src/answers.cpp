@@ -38,6 +38,24 @@ std::optional<Part> parse_range(std::string_view text, std::uint64_t size_bytes)
   return Part{*first, end - *first + 1};
 }
 
+std::vector<std::pair<std::string, std::string>> parameters_of(std::string_view query) {
+  std::vector<std::pair<std::string, std::string>> parameters;
+  while (!query.empty()) {
+    const auto end = std::min(query.find('&'), query.size());
+    const auto item = query.substr(0, end);
+    const auto equal = std::min(item.find('='), item.size());
+    std::string raw(item.substr(std::min(equal + 1, item.size())));
+    std::ranges::replace(raw, '+', ' ');
+    std::string key;
+    std::string value;
+    if (http::decode_percent(item.substr(0, equal), key) && http::decode_percent(raw, value) && !key.empty()) {
+      parameters.emplace_back(std::move(key), std::move(value));
+    }
+    query.remove_prefix(std::min(end + 1, query.size()));
+  }
+  return parameters;
+}
+
 }  // namespace
 
 std::string Call::at(const std::string& name) const {
@@ -48,6 +66,11 @@ std::string Call::at(const std::string& name) const {
 std::string Call::parameter(const std::string& name) const {
   const auto found = query.find(name);
   return found == query.end() ? std::string() : found->second;
+}
+
+bool Call::flag(const std::string& name) const {
+  const auto value = parameter(name);
+  return value == "true" || value == "1";
 }
 
 Result<std::int64_t> Call::number(const std::string& name, std::int64_t otherwise, std::int64_t low,
@@ -82,8 +105,15 @@ http::Response error_answer(const Error& error) {
   return response;
 }
 
+http::Response empty_answer(int status, std::vector<std::pair<std::string, std::string>> headers) {
+  http::Response response;
+  response.status = status;
+  response.headers = std::move(headers);
+  return response;
+}
+
 http::Response file_answer(const http::Request& request, const std::filesystem::path& file, std::uint64_t size_bytes,
-                           const std::string& digest) {
+                           const std::string& digest, http::Response (*refuse)(const Error&)) {
   http::Response response;
   response.content_type = "application/octet-stream";
   response.headers.emplace_back("Accept-Ranges", "bytes");
@@ -91,11 +121,12 @@ http::Response file_answer(const http::Request& request, const std::filesystem::
   response.file = file;
   response.length_bytes = size_bytes;
   const auto range = request.header("range");
-  if (!range.starts_with("bytes=") || range.find(',') != std::string_view::npos) return response;
+  if (request.method != "GET" || !range.starts_with("bytes=") || range.find(',') != std::string_view::npos)
+    return response;
   const auto part = parse_range(range.substr(6), size_bytes);
   if (!part) {
-    auto refused = error_answer(Error(ErrorCode::out_of_range, "VRG-HUB-041",
-                                      fmt::format("expected a range within {} bytes, got '{}'", size_bytes, range)));
+    auto refused = refuse(Error(ErrorCode::out_of_range, "VRG-HUB-041",
+                                fmt::format("expected a range within {} bytes, got '{}'", size_bytes, range)));
     refused.status = 416;
     refused.headers.emplace_back("Content-Range", fmt::format("bytes */{}", size_bytes));
     return refused;
@@ -110,18 +141,14 @@ http::Response file_answer(const http::Request& request, const std::filesystem::
 
 std::map<std::string, std::string> parse_query(std::string_view query) {
   std::map<std::string, std::string> values;
-  while (!query.empty()) {
-    const auto end = std::min(query.find('&'), query.size());
-    const auto item = query.substr(0, end);
-    const auto equal = std::min(item.find('='), item.size());
-    std::string raw(item.substr(std::min(equal + 1, item.size())));
-    std::ranges::replace(raw, '+', ' ');
-    std::string key;
-    std::string value;
-    if (http::decode_percent(item.substr(0, equal), key) && http::decode_percent(raw, value) && !key.empty()) {
-      values[key] = value;
-    }
-    query.remove_prefix(std::min(end + 1, query.size()));
+  for (auto& [key, value] : parameters_of(query)) values[key] = std::move(value);
+  return values;
+}
+
+std::vector<std::string> query_values(std::string_view query, std::string_view name) {
+  std::vector<std::string> values;
+  for (auto& [key, value] : parameters_of(query)) {
+    if (key == name && std::ranges::find(values, value) == values.end()) values.push_back(std::move(value));
   }
   return values;
 }

@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "verge/base/error.hpp"
 #include "verge/http/server.hpp"
@@ -24,12 +26,15 @@ struct Call {
 
   [[nodiscard]] std::string at(const std::string& name) const;
   [[nodiscard]] std::string parameter(const std::string& name) const;
+  /// Whether it is "true" or "1".
+  [[nodiscard]] bool flag(const std::string& name) const;
   /// Errors: invalid_argument (VRG-HUB-040).
   [[nodiscard]] Result<std::int64_t> number(const std::string& name, std::int64_t otherwise, std::int64_t low,
                                             std::int64_t high) const;
 };
 
 http::Response error_answer(const Error& error);
+http::Response empty_answer(int status, std::vector<std::pair<std::string, std::string>> headers = {});
 http::Response document(int status, const wire::Node& node);
 template <typename T>
 http::Response answer(int status, const Result<T>& result) {
@@ -49,9 +54,12 @@ Result<T> body_of(const http::Request& request, Read read) {
   VERGE_ASSIGN(const auto node, wire::parse_json(text, "request"));
   return read(node, wire::Place("request"));
 }
-/// A file, or the part of it that "Range" asks for (206, 416).
+/// A file, or the part of it that "Range" asks for (206, or 416 as `refuse` makes it).
 http::Response file_answer(const http::Request& request, const std::filesystem::path& file, std::uint64_t size_bytes,
-                           const std::string& digest);
+                           const std::string& digest, http::Response (*refuse)(const Error&) = error_answer);
+/// Decoded; of parameters that come several times, the last.
 std::map<std::string, std::string> parse_query(std::string_view query);
+/// The values of one parameter, decoded, in their order and each once.
+std::vector<std::string> query_values(std::string_view query, std::string_view name);
 
 }  // namespace verge::hub

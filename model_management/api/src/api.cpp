@@ -4,9 +4,13 @@
 #include <array>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "handlers.hpp"
+#include "registry_place.hpp"
 #include "verge/crypto/certificate.hpp"
 #include "verge/crypto/sha256.hpp"
+#include "verge/hub/registry.hpp"
 
 namespace verge::hub {
 namespace {
@@ -163,6 +167,23 @@ std::filesystem::path Api::body_folder(const http::Request& head) {
   if (publishers_.size() > 1000) publishers_.clear();
   publishers_.insert(key);
   return upload_folder_;
+}
+
+std::uint64_t Api::file_limit(const http::Request& head) {
+  return hub_.registry().room_bytes(pushed_repository(head));
+}
+
+http::Response Api::too_large(const http::Request& head, std::uint64_t limit_bytes) {
+  const auto repository = pushed_repository(head);
+  if (!repository.empty() && !body_folder(head).empty()) {
+    const auto fits = hub_.registry().check_room(repository, limit_bytes + 1);
+    if (!fits) return registry_error(fits.error());
+  }
+  const Error error(ErrorCode::resource_exhausted, "VRG-OCI-017",
+                    fmt::format("expected a body of at most {} bytes, got a larger one; send content of blobs in "
+                                "pieces",
+                                limit_bytes));
+  return is_registry(head.path) ? registry_error(error) : error_answer(error);
 }
 
 }  // namespace verge::hub

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "handlers.hpp"
+#include "verge/hub/registry.hpp"
 #include "verge/wire/hub_time.hpp"
 
 namespace verge::hub {
@@ -75,10 +76,8 @@ http::Response list_events(Hub& hub, const Call& call) {
 }
 
 http::Response apply_fleet(Hub& hub, const Call& call) {
-  const auto dry_run = call.parameter("dry_run");
-  return with_body<wire::Fleet>(call, wire::read_fleet, [&](const auto& body) {
-    return hub.apply(call.caller, body, dry_run == "true" || dry_run == "1");
-  });
+  return with_body<wire::Fleet>(call, wire::read_fleet,
+                                [&](const auto& body) { return hub.apply(call.caller, body, call.flag("dry_run")); });
 }
 
 }  // namespace
@@ -132,6 +131,9 @@ http::Response handle_document(Hub& hub, RouteName route, const Call& call) {
       return with_body<wire::FleetFreeze>(call, wire::read_fleet_freeze,
                                           [&](const auto& body) { return hub.set_freeze(caller, body); });
     case RouteName::apply_fleet: return apply_fleet(hub, call);
+    case RouteName::get_registry: return answer(status, hub.registry().usage(caller));
+    case RouteName::collect_garbage:
+      return answer(status, hub.registry().collect_garbage(caller, call.flag("dry_run"), call.flag("untagged")));
     case RouteName::list_events: return list_events(hub, call);
     case RouteName::put_report:
     case RouteName::get_desired:

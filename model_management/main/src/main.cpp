@@ -2,12 +2,14 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <thread>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include "verge/crypto/certificate.hpp"
 #include "verge/hub/api.hpp"
+#include "verge/hub/registry.hpp"
 
 namespace {
 
@@ -16,6 +18,9 @@ struct Options {
   std::string address = "127.0.0.1";
   std::uint16_t port = 8700;
   std::vector<std::string> names;
+  verge::hub::RegistrySetup registry;
+  std::int64_t grace_s = 3600;
+  std::int64_t collect_every_s = 3600;
 };
 
 std::int64_t now_ms() {
@@ -49,6 +54,10 @@ verge::http::ServerOptions server_options(const Options& options, const verge::h
   server.max_body_bytes = std::uint64_t{8} << 20U;  // Documents; blobs go into files.
   server.tls = verge::http::Tls{hub.server_certificate(), hub.server_key(), hub.authority_certificate()};
   server.body_folder = [&api](const verge::http::Request& head) { return api.body_folder(head); };
+  server.file_limit = [&api](const verge::http::Request& head) { return api.file_limit(head); };
+  server.too_large = [&api](const verge::http::Request& head, std::uint64_t limit_bytes) {
+    return api.too_large(head, limit_bytes);
+  };
   return server;
 }
 
@@ -67,7 +76,10 @@ int run(const Options& options) {
 
   std::vector<std::string> names = options.names;
   if (options.address != "0.0.0.0" && options.address != "::") names.push_back(options.address);
-  auto hub = verge::hub::Hub::open({options.data, names, now_ms, VERGE_VERSION}, log);
+  auto registry = options.registry;
+  registry.grace_ms = options.grace_s * 1000;
+  registry.collect_every_ms = options.collect_every_s * 1000;
+  auto hub = verge::hub::Hub::open({options.data, names, now_ms, VERGE_VERSION, registry}, log);
   if (!hub) return fail(hub.error());
   verge::hub::Api api(**hub, log, options.data / "uploads");
   auto server = verge::http::Server::start(server_options(options, **hub, api),
@@ -76,6 +88,13 @@ int run(const Options& options) {
   const auto url = url_of(options.address, (*server)->port());
   if (const auto shown = show_login(**hub, url); !shown) return fail(shown.error());
   log.info("ready", {{"url", url}});
+  // Of its own: a collection of much garbage takes a while, and tick() must not wait for it.
+  std::jthread collector([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      (*hub)->registry().collect_when_due();
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    }
+  });
   for (;;) {
     const timespec second{0, 500'000'000};
     const int signal = sigtimedwait(&signals, nullptr, &second);
@@ -85,10 +104,30 @@ int run(const Options& options) {
     }
     (*hub)->tick();
   }
+  collector.request_stop();
   (*hub)->stop();
   (*server)->stop(std::chrono::seconds(10));
   log.info("stopped");
   return 0;
+}
+
+void add_registry_options(CLI::App& app, Options& options) {
+  app.add_option("--registry-quota", options.registry.quota_bytes,
+                 "Most that the registry may hold, such as 200GiB; what repositories share counts once")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_option("--repository-quota", options.registry.repository_quota_bytes,
+                 "Most that each repository may hold, such as 20GiB")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_option("--garbage-grace", options.grace_s,
+                 "Seconds for which content that nothing needs is kept after it was pushed or asked for")
+      ->check(CLI::Range(0, 31'536'000))
+      ->capture_default_str();
+  app.add_option("--garbage-interval", options.collect_every_s,
+                 "Seconds between two collections of garbage; 0: only 'verge hub garbage-collect' collects")
+      ->check(CLI::Range(0, 31'536'000))
+      ->capture_default_str();
+  app.add_flag("--remove-untagged", options.registry.remove_untagged,
+               "Manifests without a tag are garbage too, unless an index names them or they are about another");
 }
 
 }  // namespace
@@ -106,6 +145,7 @@ int main(int argc, char** argv) {
   app.add_option("--address", options.address, "Address to listen on; 0.0.0.0 for all")->capture_default_str();
   app.add_option("--port", options.port, "Port to listen on; 0: any that is free")->capture_default_str();
   app.add_option("--name", options.names, "Host name or address under which devices reach the hub; may be repeated");
+  add_registry_options(app, options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "core.hpp"
-#include "verge/crypto/sha256.hpp"
 #include "verge/package/requirements.hpp"
 
 namespace verge::hub {
@@ -210,7 +209,7 @@ Result<wire::ModelDetail> Hub::model(const Principal& caller, const std::string&
 
 Result<void> Hub::delete_model_version(const Principal& caller, const std::string& name, const std::string& version) {
   VERGE_TRY(check_right(caller, wire::Right::publish));
-  std::vector<std::string> unused;
+  std::string digest;
   VERGE_TRY(core_->change_only([&](Change& change) -> Result<void> {
     const auto record = change.store.version(name, version);
     if (!record || record->kind != "model") return unknown("model version", name + " " + version);
@@ -231,25 +230,15 @@ Result<void> Hub::delete_model_version(const Principal& caller, const std::strin
         return in_use(fmt::format("the application '{}' {} names it", other.name, other.version));
       }
     }
-    auto blobs = change.store.blobs_of(record->digest);
-    blobs.push_back(record->digest);
+    digest = record->digest;
     change.store.remove_version("model", name, version);
     change.store.remove_manifest(record->repository, record->digest);
-    for (const auto& blob : blobs) {
-      if (!change.store.blob_named(record->repository, blob)) change.store.remove_blob(record->repository, blob);
-      if (!change.store.blob_in_use(blob)) unused.push_back(blob);
-    }
     change.targets = true;
     core_->event(change.store, caller, "model.delete", name + " " + version, record->digest);
     return {};
   }));
-  // Looked at again under the database's lock: a push may have taken one up meanwhile.
-  return core_->store->transaction([&](Transaction& store) -> Result<void> {
-    for (const auto& blob : unused) {
-      if (!store.blob_in_use(blob)) core_->blobs.remove(blob);
-    }
-    return {};
-  });
+  core_->sweep(digest);
+  return {};
 }
 
 Result<wire::VersionFloor> Hub::set_floor(const Principal& caller, const std::string& name,

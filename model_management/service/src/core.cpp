@@ -79,6 +79,13 @@ void Core::wake(const std::set<std::string>& devices) {
   for (const auto& device : devices) waiting.wake(device);
 }
 
+void Core::sweep(const std::string& digest) {
+  const auto done = store->transaction([&](Transaction& transaction) -> Result<void> {
+    return transaction.blob_in_use(digest) ? Result<void>() : Blobs::remove(blobs.path(digest));
+  });
+  if (!done) log.error("content stays until garbage is collected", {{"error", done.error().text()}});
+}
+
 std::string target_path(const VersionRecord& version) {
   return fmt::format("{}s/{}/{}.json", version.kind, version.name, version.version);
 }

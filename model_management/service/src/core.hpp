@@ -20,6 +20,9 @@
 
 namespace verge::hub {
 
+/// Ends a dry run's transaction, so that everything it did is undone.
+inline constexpr std::string_view kDryRun = "VRG-HUB-000";
+
 /// A transaction that tells afterwards what it touched.
 struct Change {
   Transaction& store;
@@ -45,7 +48,7 @@ struct Core {
   std::mutex contacts_mutex;
   std::map<std::string, std::int64_t> contacts;  ///< When each device was last heard of since the start.
   std::atomic<bool> publish_again{false};
-  std::atomic<std::int64_t> next_care_ms{0};  ///< When old metadata and old uploads are looked at next.
+  std::atomic<std::int64_t> next_care_ms{0};  ///< When old metadata is looked at next.
 
   [[nodiscard]] std::int64_t now() const { return setup.now_ms(); }
   void heard_of(const std::string& device);
@@ -83,6 +86,8 @@ struct Core {
   /// Makes the TUF targets those of the database.
   Result<void> publish();
   void wake(const std::set<std::string>& devices);
+  /// Removes the content from the disk when nothing needs it any more, as the database has it by now.
+  void sweep(const std::string& digest);
 };
 
 /// Path of a version's TUF target.

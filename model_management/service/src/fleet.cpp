@@ -93,9 +93,6 @@ struct Applying {
   }
 };
 
-/// Ends a dry run's transaction, so that everything it did is undone.
-constexpr std::string_view kDryRun = "VRG-HUB-000";
-
 }  // namespace
 
 Result<wire::FleetAnswer> Hub::apply(const Principal& caller, const wire::Fleet& fleet, bool dry_run) {

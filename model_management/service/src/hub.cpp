@@ -18,7 +18,6 @@ constexpr int kAuthorityDays = 20 * 365;
 constexpr int kServerDays = 365;
 constexpr std::int64_t kRenewBeforeS = std::int64_t{60} * 86400;
 constexpr std::int64_t kCareMs = 60'000;
-constexpr std::int64_t kUploadLifeMs = std::int64_t{7} * 86400 * 1000;
 constexpr std::uint64_t kPemLimitBytes = 65536;
 
 struct Certificates {
@@ -126,19 +125,6 @@ void drop_lost_uploads(Store& store, const Blobs& blobs) {
   }
 }
 
-/// Uploads that nobody went on with.
-void drop_old_uploads(Core& core) {
-  const auto done = core.store->transaction([&](Transaction& store) -> Result<void> {
-    for (const auto& upload : store.uploads()) {
-      if (core.now() - upload.created_ms < kUploadLifeMs) continue;
-      store.remove_upload(upload.id);
-      core.blobs.drop(upload.id);
-    }
-    return {};
-  });
-  if (!done) core.log.error("old uploads stay", {{"error", done.error().text()}});
-}
-
 }  // namespace
 
 Hub::Hub(std::unique_ptr<Core> core) : core_(std::move(core)) {}
@@ -167,6 +153,7 @@ Result<std::unique_ptr<Hub>> Hub::open(HubSetup setup, Log& log) {
                                              std::move(token),
                                              now_ms,
                                              {}});
+  VERGE_TRY(core->registry.measure_blobs());
   VERGE_TRY(core->publish());  // A crash may have come between the commit and this.
   return std::unique_ptr<Hub>(new Hub(std::move(core)));
 }
@@ -205,7 +192,6 @@ void Hub::tick() {
   if (core_->publish_again) {
     if (const auto done = core_->publish(); !done) core_->log.error("not published", {{"error", done.error().text()}});
   }
-  drop_old_uploads(*core_);
   const std::lock_guard lock(core_->trust_mutex);
   const auto renewed = core_->trust.renew(now_ms / 1000);
   if (!renewed) core_->log.error("metadata not renewed", {{"error", renewed.error().text()}});

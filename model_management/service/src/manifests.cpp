@@ -27,8 +27,8 @@ std::string text_of(const wire::Node& node, std::string_view key) {
 
 Result<std::string> digest_of(const wire::Node& node, std::string_view what) {
   auto digest = text_of(node, "digest");
-  if (node.kind != wire::Node::Kind::map || !crypto::is_sha256(digest)) {
-    return not_a_manifest(fmt::format("{} has no sha256 digest", what));
+  if (node.kind != wire::Node::Kind::map || !crypto::is_digest(digest)) {
+    return not_a_manifest(fmt::format("{} has no digest by sha256 or sha512", what));
   }
   return digest;
 }
@@ -44,6 +44,13 @@ Result<void> add_descriptors(const wire::Node& node, std::string_view key, std::
     if (std::ranges::find(digests, digest) == digests.end()) digests.push_back(std::move(digest));
   }
   return {};
+}
+
+/// Without parameters such as "; charset=utf-8".
+std::string without_parameters(std::string_view media_type) {
+  media_type = media_type.substr(0, media_type.find(';'));
+  while (media_type.ends_with(' ')) media_type.remove_suffix(1);
+  return std::string(media_type);
 }
 
 bool has_metadata_layer(const wire::Node& node) {
@@ -64,13 +71,20 @@ Error differs(std::string_view what, std::string_view expected, std::string_view
 
 }  // namespace
 
-Result<ParsedManifest> parse_manifest(const std::string& content, const std::string& media_type) {
+Result<ParsedManifest> parse_manifest(const std::string& content, const std::string& media_type,
+                                      crypto::DigestAlgorithm algorithm) {
+  if (content.size() > kManifestLimitBytes) {
+    return Error(ErrorCode::resource_exhausted, "VRG-OCI-014",
+                 fmt::format("expected a manifest of at most {} bytes, got {}; put what is large into a blob",
+                             kManifestLimitBytes, content.size()));
+  }
   VERGE_ASSIGN(const auto node, wire::parse_json(content, "manifest"));
   if (node.kind != wire::Node::Kind::map) return not_a_manifest("there is no object");
   ParsedManifest parsed;
   parsed.content = content;
-  parsed.record.digest = crypto::sha256(content);
-  parsed.record.media_type = media_type.empty() ? text_of(node, "mediaType") : media_type;
+  parsed.record.digest = crypto::digest(algorithm, content);
+  parsed.record.media_type = without_parameters(media_type);
+  if (parsed.record.media_type.empty()) parsed.record.media_type = text_of(node, "mediaType");
   if (const auto own = text_of(node, "mediaType"); !own.empty() && own != parsed.record.media_type) {
     return not_a_manifest(fmt::format("mediaType is '{}', unlike the Content-Type '{}'", own, media_type));
   }
@@ -95,6 +109,7 @@ Result<ParsedManifest> parse_manifest(const std::string& content, const std::str
   }
   const auto* annotations = node.find("annotations");
   parsed.record.annotations = annotations == nullptr ? "{}" : wire::write_json_line(*annotations);
+  parsed.all_sha256 = crypto::is_sha256(parsed.record.digest) && std::ranges::all_of(parsed.blobs, crypto::is_sha256);
   parsed.is_model = text_of(node, "artifactType") == package::kArtifactType && has_metadata_layer(node);
   return parsed;
 }

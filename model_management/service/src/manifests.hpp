@@ -14,11 +14,14 @@ struct ParsedManifest {
   std::vector<std::string> blobs;      ///< Config and layers.
   std::vector<std::string> manifests;  ///< Of an index.
   bool is_model = false;               ///< A model package of Verge.
+  bool all_sha256 = true;              ///< Its own digest, and those of all blobs.
   std::string content;
 };
 
-/// Errors: invalid_argument (VRG-OCI-006).
-Result<ParsedManifest> parse_manifest(const std::string& content, const std::string& media_type);
+/// `media_type`: of the request, its parameters ignored; empty: the manifest's own. `algorithm`: of the manifest's
+/// digest. Errors: invalid_argument (VRG-OCI-006), resource_exhausted (VRG-OCI-014).
+Result<ParsedManifest> parse_manifest(const std::string& content, const std::string& media_type,
+                                      crypto::DigestAlgorithm algorithm);
 
 /// The version of a model that the manifest is; nothing when it is known already. `tag` empty: pushed by digest, which
 /// makes no version. Errors: VRG-HUB-022, 023, 024 and those of the documents.

@@ -1,18 +1,14 @@
+// Blobs and uploads.
 #include "verge/hub/registry.hpp"
-
-#include <algorithm>
 
 #include <fmt/format.h>
 
 #include "core.hpp"
-#include "manifests.hpp"
+#include "references.hpp"
 #include "verge/crypto/random.hpp"
-#include "verge/crypto/sha256.hpp"
 
 namespace verge::hub {
 namespace {
-
-constexpr std::uint64_t kManifestLimitBytes = std::uint64_t{4} << 20U;
 
 Error no_blob(const std::string& repository, const std::string& digest) {
   return Error(ErrorCode::not_found, "VRG-OCI-001",
@@ -23,62 +19,92 @@ Error no_upload(const std::string& id) {
   return Error(ErrorCode::not_found, "VRG-OCI-002", fmt::format("no upload '{}' is under way; begin another", id));
 }
 
-Error no_manifest(const std::string& repository, const std::string& reference) {
-  return Error(ErrorCode::not_found, "VRG-OCI-005",
-               fmt::format("the repository '{}' has no manifest '{}'", repository, reference));
+Error at_work(const std::string& id) {
+  return Error(
+      ErrorCode::aborted, "VRG-OCI-016",
+      fmt::format("another request is at work on the upload '{}'; ask where it stands and go on from there", id));
 }
 
-/// As the distribution specification has it; answers name the tag in their headers.
-Result<void> check_tag(std::string_view tag) {
-  const auto is_word = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-  };
-  const bool good = !tag.empty() && tag.size() <= 128 && is_word(tag.front()) &&
-                    std::ranges::all_of(tag, [&](char c) { return is_word(c) || c == '.' || c == '-'; });
-  if (good) return {};
-  return Error(ErrorCode::invalid_argument, "VRG-OCI-011",
-               fmt::format("expected a tag such as 1.0.0 (at most 128 letters, digits, '_', '.' or '-') or a digest "
-                           "such as sha256:…, got '{}'",
-                           tag));
+std::uint64_t size_of(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto size = file.empty() ? std::uintmax_t{0} : std::filesystem::file_size(file, error);
+  return error ? 0 : size;
 }
 
-Result<void> check_upload(Transaction& store, const std::string& repository, const std::string& id) {
-  const auto upload = store.upload(id);
-  if (!upload || upload->repository != repository) return no_upload(id);
+/// The piece must be the next one, and as long as it says.
+Result<void> check_piece(const Registry::Upload& there, const Registry::Piece& piece, std::uint64_t size_bytes) {
+  if (piece.first && *piece.first != there.size_bytes) {
+    return Error(
+        ErrorCode::out_of_range, "VRG-OCI-003",
+        fmt::format("expected the piece that begins at byte {}, got one that begins at {}; ask where the upload "
+                    "stands and go on from there",
+                    there.size_bytes, *piece.first));
+  }
+  if (piece.first && piece.last && *piece.last - *piece.first + 1 != size_bytes) {
+    return Error(ErrorCode::invalid_argument, "VRG-OCI-013",
+                 fmt::format("expected {} bytes, as Content-Range says, got {}; send the piece again",
+                             *piece.last - *piece.first + 1, size_bytes));
+  }
   return {};
 }
 
 }  // namespace
 
+/// Of one request to change an upload, as long as this lives.
+class Registry::Turn {
+ public:
+  Turn(Registry& registry, const std::string& id) : registry_(registry), id_(id) {
+    const std::lock_guard lock(registry_.mutex_);
+    mine_ = registry_.turns_.emplace(id_, std::uint64_t{0}).second;
+  }
+  ~Turn() {
+    const std::lock_guard lock(registry_.mutex_);
+    if (mine_) registry_.turns_.erase(id_);
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  [[nodiscard]] bool mine() const noexcept { return mine_; }
+
+ private:
+  Registry& registry_;
+  const std::string id_;
+  bool mine_ = false;
+};
+
 Result<Registry::Blob> Registry::blob(const Principal& caller, const std::string& repository,
                                       const std::string& digest) {
   VERGE_TRY(check_right(caller, wire::Right::read));
+  VERGE_TRY(check_digest(digest));
   return core_.read<Blob>([&](Transaction& store) -> Result<Blob> {
     if (!store.has_blob(repository, digest)) return no_blob(repository, digest);
     VERGE_ASSIGN(const auto size_bytes, core_.blobs.size_bytes(digest));
+    note_use(repository, digest);
     return Blob{core_.blobs.path(digest), digest, size_bytes};
   });
 }
 
 Result<void> Registry::delete_blob(const Principal& caller, const std::string& repository, const std::string& digest) {
   VERGE_TRY(check_right(caller, wire::Right::publish));
-  return core_.store->transaction([&](Transaction& store) -> Result<void> {
+  VERGE_TRY(check_digest(digest));
+  VERGE_TRY(core_.store->transaction([&](Transaction& store) -> Result<void> {
     if (store.blob_named(repository, digest)) {
       return Error(ErrorCode::failed_precondition, "VRG-OCI-009",
                    fmt::format("a manifest of '{}' names the blob {}; delete the manifest first", repository, digest));
     }
     if (!store.remove_blob(repository, digest)) return no_blob(repository, digest);
-    if (!store.blob_in_use(digest)) core_.blobs.remove(digest);
     return {};
-  });
+  }));
+  core_.sweep(digest);
+  return {};
 }
 
 Result<Registry::Upload> Registry::begin_upload(const Principal& caller, const std::string& repository) {
   VERGE_TRY(check_right(caller, wire::Right::publish));
+  VERGE_TRY(check_room(repository, 1));
   Upload upload{crypto::random_hex(16), 0};
   VERGE_TRY(core_.blobs.begin_upload(upload.id));
   VERGE_TRY(core_.store->transaction([&](Transaction& store) -> Result<void> {
-    store.add(UploadRecord{upload.id, repository, core_.now()});
+    store.add(UploadRecord{upload.id, repository, core_.now(), core_.now()});
     return {};
   }));
   return upload;
@@ -87,179 +113,98 @@ Result<Registry::Upload> Registry::begin_upload(const Principal& caller, const s
 Result<bool> Registry::mount(const Principal& caller, const std::string& repository, const std::string& digest,
                              const std::string& from) {
   VERGE_TRY(check_right(caller, wire::Right::publish));
+  VERGE_TRY(check_digest(digest));
   return core_.read<bool>([&](Transaction& store) -> Result<bool> {
-    const bool there =
-        crypto::is_sha256(digest) && !from.empty() && store.has_blob(from, digest) && core_.blobs.has(digest);
-    if (there) store.link_blob(repository, digest);
-    return there;
+    const bool there = from.empty() ? store.has_blob(digest) : store.has_blob(from, digest);
+    if (!there || !core_.blobs.has(digest)) return false;
+    VERGE_ASSIGN(const auto size_bytes, core_.blobs.size_bytes(digest));
+    if (!store.has_blob(repository, digest)) {
+      VERGE_TRY(check_quotas(store, repository, size_bytes, 0));
+      store.link_blob(repository, digest, static_cast<std::int64_t>(size_bytes));
+    }
+    note_use(repository, digest);
+    return true;
+  });
+}
+
+/// Where an upload stands.
+Result<Registry::Upload> Registry::standing(const std::string& repository, const std::string& id) {
+  return core_.read<Upload>([&](Transaction& store) -> Result<Upload> {
+    const auto upload = store.upload(id);
+    if (!upload || upload->repository != repository) return no_upload(id);
+    return Upload{id, core_.blobs.upload_size_bytes(id)};
   });
 }
 
 Result<Registry::Upload> Registry::upload(const Principal& caller, const std::string& repository,
                                           const std::string& id) {
   VERGE_TRY(check_right(caller, wire::Right::publish));
-  return core_.read<Upload>([&](Transaction& store) -> Result<Upload> {
-    VERGE_TRY(check_upload(store, repository, id));
-    return Upload{id, core_.blobs.upload_size_bytes(id)};
-  });
+  return standing(repository, id);
 }
 
-Result<Registry::Upload> Registry::append(const Principal& caller, const std::string& repository, const std::string& id,
-                                          const std::filesystem::path& file, std::optional<std::uint64_t> start) {
-  VERGE_ASSIGN(auto there, upload(caller, repository, id));
-  if (start && *start != there.size_bytes) {
-    return Error(
-        ErrorCode::out_of_range, "VRG-OCI-003",
-        fmt::format("expected the piece that begins at byte {}, got one that begins at {}; ask where the upload "
-                    "stands and go on from there",
-                    there.size_bytes, *start));
+Result<Registry::Upload> Registry::append_in_turn(const std::string& repository, Upload there, const Piece& piece) {
+  const auto size_bytes = size_of(piece.file);
+  VERGE_TRY(check_piece(there, piece, size_bytes));
+  if (piece.file.empty()) return there;
+  const auto room = core_.store->transaction([&](Transaction& store) -> Result<void> {
+    VERGE_TRY(check_quotas(store, repository, size_bytes, size_bytes));
+    store.use_upload(there.id, core_.now());
+    const std::lock_guard lock(mutex_);
+    turns_[there.id] = size_bytes;  // From here on it counts, for the next who asks for room.
+    return {};
+  });
+  if (!room) return Error(room.error());
+  VERGE_TRY(core_.blobs.append(there.id, piece.file));
+  {
+    const std::lock_guard lock(mutex_);
+    turns_[there.id] = 0;  // In the upload's file by now.
   }
-  if (!file.empty()) VERGE_TRY(core_.blobs.append(id, file));
-  there.size_bytes = core_.blobs.upload_size_bytes(id);
+  there.size_bytes = core_.blobs.upload_size_bytes(there.id);
   return there;
 }
 
+Result<Registry::Upload> Registry::append(const Principal& caller, const std::string& repository, const std::string& id,
+                                          const Piece& piece) {
+  VERGE_TRY(check_right(caller, wire::Right::publish));
+  const Turn turn(*this, id);
+  if (!turn.mine()) return at_work(id);
+  VERGE_ASSIGN(const auto there, standing(repository, id));
+  return append_in_turn(repository, there, piece);
+}
+
 Result<Registry::Blob> Registry::finish(const Principal& caller, const std::string& repository, const std::string& id,
-                                        const std::string& digest) {
-  VERGE_TRY(upload(caller, repository, id));
-  if (!crypto::is_sha256(digest)) {
-    return Error(ErrorCode::invalid_argument, "VRG-OCI-004",
-                 fmt::format("expected a digest such as sha256:… with 64 hexadecimal digits, got '{}'", digest));
+                                        const std::string& digest, const Piece& piece) {
+  VERGE_TRY(check_right(caller, wire::Right::publish));
+  const Turn turn(*this, id);
+  if (!turn.mine()) return at_work(id);
+  VERGE_ASSIGN(const auto before, standing(repository, id));
+  VERGE_TRY(check_digest(digest));
+  VERGE_ASSIGN(const auto whole, append_in_turn(repository, before, piece));
+  if (auto good = core_.blobs.verify(id, digest); !good) {
+    if (whole.size_bytes != before.size_bytes) VERGE_TRY(core_.blobs.cut(id, before.size_bytes));
+    return Error(std::move(good).error());
   }
-  VERGE_TRY(core_.blobs.finish(id, digest));
+  // Under the database's lock: no collection finds the file before it is known what it belongs to.
   return core_.read<Blob>([&](Transaction& store) -> Result<Blob> {
+    VERGE_TRY(core_.blobs.adopt(id, digest));
     store.remove_upload(id);
-    store.link_blob(repository, digest);
-    // Under the database's lock: nobody deletes it between the two.
-    VERGE_ASSIGN(const auto size_bytes, core_.blobs.size_bytes(digest));
-    return Blob{core_.blobs.path(digest), digest, size_bytes};
+    store.link_blob(repository, digest, static_cast<std::int64_t>(whole.size_bytes));
+    note_use(repository, digest);
+    return Blob{core_.blobs.path(digest), digest, whole.size_bytes};
   });
 }
 
 Result<void> Registry::cancel(const Principal& caller, const std::string& repository, const std::string& id) {
-  VERGE_TRY(upload(caller, repository, id));
-  core_.blobs.drop(id);
-  return core_.store->transaction([&](Transaction& store) -> Result<void> {
+  VERGE_TRY(check_right(caller, wire::Right::publish));
+  const Turn turn(*this, id);
+  if (!turn.mine()) return at_work(id);
+  VERGE_TRY(standing(repository, id));
+  VERGE_TRY(core_.store->transaction([&](Transaction& store) -> Result<void> {
     store.remove_upload(id);
     return {};
-  });
-}
-
-Result<Registry::Manifest> Registry::manifest(const Principal& caller, const std::string& repository,
-                                              const std::string& reference) {
-  VERGE_TRY(check_right(caller, wire::Right::read));
-  return core_.read<Manifest>([&](Transaction& store) -> Result<Manifest> {
-    const auto digest = crypto::is_sha256(reference) ? reference : store.tag(repository, reference);
-    const auto record = store.manifest(repository, digest);
-    if (!record) return no_manifest(repository, reference);
-    VERGE_ASSIGN(auto content, core_.blobs.read(digest, kManifestLimitBytes));
-    return Manifest{digest, record->media_type, std::move(content), record->subject};
-  });
-}
-
-Result<Registry::Manifest> Registry::put_manifest(const Principal& caller, const std::string& repository,
-                                                  const std::string& reference, const std::string& media_type,
-                                                  const std::string& content) {
-  VERGE_TRY(check_right(caller, wire::Right::publish));
-  VERGE_ASSIGN(auto parsed, parse_manifest(content, media_type));
-  parsed.record.repository = repository;
-  const bool by_digest = reference.starts_with("sha256:");
-  if (!by_digest) VERGE_TRY(check_tag(reference));
-  if (by_digest && reference != parsed.record.digest) {
-    return Error(
-        ErrorCode::data_loss, "VRG-HUB-004",
-        fmt::format("expected a manifest with the digest {}, got {}; push it again", reference, parsed.record.digest));
-  }
-  return core_.change<Manifest>([&](Change& change) -> Result<Manifest> {
-    for (const auto& blob : parsed.blobs) {
-      if (!change.store.has_blob(repository, blob) || !core_.blobs.has(blob)) {
-        return Error(
-            ErrorCode::not_found, "VRG-OCI-007",
-            fmt::format("the manifest names the blob {}, which '{}' does not have; push it first", blob, repository));
-      }
-    }
-    for (const auto& child : parsed.manifests) {
-      if (!change.store.manifest(repository, child)) {
-        return Error(
-            ErrorCode::not_found, "VRG-OCI-007",
-            fmt::format("the index names the manifest {}, which '{}' does not have; push it first", child, repository));
-      }
-    }
-    std::optional<VersionRecord> version;
-    if (parsed.is_model) {
-      VERGE_ASSIGN(version, judge_model(core_, change.store, parsed, by_digest ? "" : reference));
-    }
-    VERGE_TRY(core_.blobs.write(content));
-    auto named = parsed.blobs;
-    named.insert(named.end(), parsed.manifests.begin(), parsed.manifests.end());
-    change.store.put(parsed.record, named);
-    if (!by_digest) change.store.put_tag(repository, reference, parsed.record.digest);
-    if (version) {
-      version->created_by = caller.who();
-      change.store.add(*version);
-      change.targets = true;
-      core_.event(change.store, caller, "model.push", version->name + " " + version->version, version->digest);
-    }
-    return Manifest{parsed.record.digest, media_type, content, parsed.record.subject};
-  });
-}
-
-Result<void> Registry::delete_manifest(const Principal& caller, const std::string& repository,
-                                       const std::string& reference) {
-  VERGE_TRY(check_right(caller, wire::Right::publish));
-  return core_.store->transaction([&](Transaction& store) -> Result<void> {
-    const auto digest = crypto::is_sha256(reference) ? reference : store.tag(repository, reference);
-    if (!store.manifest(repository, digest)) return no_manifest(repository, reference);
-    for (const auto& version : store.versions()) {
-      if (version.digest != digest || version.repository != repository) continue;
-      return Error(ErrorCode::failed_precondition, "VRG-HUB-028",
-                   fmt::format("{} is the model '{}' {}; delete that version instead: verge model delete {} {}", digest,
-                               version.name, version.version, version.name, version.version));
-    }
-    if (crypto::is_sha256(reference)) {
-      store.remove_manifest(repository, digest);
-      if (!store.blob_in_use(digest)) core_.blobs.remove(digest);
-    } else {
-      store.remove_tag(repository, reference);
-    }
-    return {};
-  });
-}
-
-Result<std::vector<std::string>> Registry::tags(const Principal& caller, const std::string& repository) {
-  VERGE_TRY(check_right(caller, wire::Right::read));
-  return core_.read<std::vector<std::string>>([&](Transaction& store) -> Result<std::vector<std::string>> {
-    if (!store.has_repository(repository)) {
-      return Error(ErrorCode::not_found, "VRG-OCI-008", fmt::format("this hub has no repository '{}'", repository));
-    }
-    return store.tags(repository);
-  });
-}
-
-Result<std::string> Registry::referrers(const Principal& caller, const std::string& repository,
-                                        const std::string& digest, const std::string& artifact_type) {
-  VERGE_TRY(check_right(caller, wire::Right::read));
-  return core_.read<std::string>([&](Transaction& store) -> Result<std::string> {
-    auto list = wire::Node::list();
-    for (const auto& record : store.referrers(repository, digest)) {
-      if (!artifact_type.empty() && record.artifact_type != artifact_type) continue;
-      auto node = wire::Node::map();
-      node.add("mediaType", wire::Node::string(record.media_type));
-      node.add("digest", wire::Node::string(record.digest));
-      node.add("size", wire::Node::integer(record.size_bytes));
-      if (!record.artifact_type.empty()) node.add("artifactType", wire::Node::string(record.artifact_type));
-      if (auto annotations = wire::parse_json(record.annotations, "hub.db");
-          annotations && !annotations->members.empty()) {
-        node.add("annotations", std::move(*annotations));
-      }
-      list.items.push_back(std::move(node));
-    }
-    auto index = wire::Node::map();
-    index.add("schemaVersion", wire::Node::integer(2));
-    index.add("mediaType", wire::Node::string("application/vnd.oci.image.index.v1+json"));
-    index.add("manifests", std::move(list));
-    return wire::write_json_line(index);
-  });
+  }));
+  core_.blobs.drop(id);
+  return {};
 }
 
 }  // namespace verge::hub

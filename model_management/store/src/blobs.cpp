@@ -1,5 +1,6 @@
 #include "verge/hub/blobs.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -9,7 +10,6 @@
 #include <unistd.h>
 
 #include "verge/base/file.hpp"
-#include "verge/crypto/sha256.hpp"
 
 namespace verge::hub {
 namespace {
@@ -43,27 +43,30 @@ Result<void> sync(const std::filesystem::path& path, int flags) {
 }  // namespace
 
 Result<Blobs> Blobs::open(const std::filesystem::path& folder) {
-  for (const char* part : {"blobs/sha256", "uploads"}) {
+  for (const char* part : {"blobs/sha256", "blobs/sha512", "uploads"}) {
     std::error_code error;
     std::filesystem::create_directories(folder / part, error);
     if (error) return failed(folder / part, error.value());
   }
+  for (const auto& parent : {folder / "blobs", folder}) VERGE_TRY(sync(parent, O_RDONLY | O_DIRECTORY));
   return Blobs(folder);
 }
 
 std::filesystem::path Blobs::path(std::string_view digest) const {
-  return folder_ / "blobs" / "sha256" / digest.substr(digest.find(':') + 1);
+  const auto colon = std::min(digest.find(':'), digest.size());
+  return folder_ / "blobs" / digest.substr(0, colon) / digest.substr(std::min(colon + 1, digest.size()));
 }
 
 bool Blobs::has(std::string_view digest) const {
   std::error_code ignored;
-  return crypto::is_sha256(digest) && std::filesystem::exists(path(digest), ignored);
+  return crypto::is_digest(digest) && std::filesystem::exists(path(digest), ignored);
 }
 
 Result<std::uint64_t> Blobs::size_bytes(std::string_view digest) const {
   std::error_code error;
-  const auto size = crypto::is_sha256(digest) ? std::filesystem::file_size(path(digest), error) : std::uintmax_t{0};
-  if (error || !crypto::is_sha256(digest)) {
+  const bool known = crypto::is_digest(digest);
+  const auto size = known ? std::filesystem::file_size(path(digest), error) : std::uintmax_t{0};
+  if (error || !known) {
     return Error(ErrorCode::not_found, "VRG-HUB-003", fmt::format("the hub has no content with the digest {}", digest));
   }
   return size;
@@ -74,15 +77,42 @@ Result<std::string> Blobs::read(std::string_view digest, std::uint64_t limit_byt
   return read_text(path(digest), limit_bytes);
 }
 
-Result<std::string> Blobs::write(std::string_view content) {
-  auto digest = crypto::sha256(content);
+Result<std::string> Blobs::write(std::string_view content, crypto::DigestAlgorithm algorithm) const {
+  auto digest = crypto::digest(algorithm, content);
   if (!has(digest)) VERGE_TRY(write_file(path(digest), content));
   return digest;
 }
 
-void Blobs::remove(std::string_view digest) const {
-  std::error_code ignored;
-  std::filesystem::remove(path(digest), ignored);
+Result<std::vector<Blobs::Entry>> Blobs::list() const {
+  std::vector<Entry> entries;
+  for (const auto algorithm : {crypto::DigestAlgorithm::sha256, crypto::DigestAlgorithm::sha512}) {
+    const auto folder = folder_ / "blobs" / crypto::name(algorithm);
+    std::error_code error;
+    std::filesystem::directory_iterator at(folder, error);
+    for (; !error && at != std::filesystem::directory_iterator(); at.increment(error)) {
+      Entry entry;
+      entry.file = at->path();
+      std::error_code gone;  // Deleted since.
+      entry.size_bytes = std::filesystem::file_size(entry.file, gone);
+      if (gone) continue;
+      auto digest = fmt::format("{}:{}", crypto::name(algorithm), entry.file.filename().string());
+      if (crypto::is_digest(digest)) entry.digest = std::move(digest);
+      entries.push_back(std::move(entry));
+    }
+    if (error) {
+      return Error(ErrorCode::unavailable, "VRG-BAS-001",
+                   fmt::format("cannot list '{}': {}", folder.string(), error.message()));
+    }
+  }
+  return entries;
+}
+
+Result<void> Blobs::remove(const std::filesystem::path& file) {
+  std::error_code error;
+  std::filesystem::remove(file, error);
+  if (!error) return {};
+  return Error(ErrorCode::unavailable, "VRG-BAS-001",
+               fmt::format("cannot remove '{}': {}", file.string(), error.message()));
 }
 
 std::filesystem::path Blobs::upload_path(std::string_view id) const {
@@ -129,17 +159,27 @@ Result<void> Blobs::append(std::string_view id, const std::filesystem::path& fil
   return {};
 }
 
-Result<void> Blobs::finish(std::string_view id, std::string_view digest) const {
-  const auto from = upload_path(id);
-  VERGE_ASSIGN(const auto got, crypto::sha256_of_file(from, kBlobLimitBytes));
+Result<void> Blobs::cut(std::string_view id, std::uint64_t size_bytes) const {
+  const auto file = upload_path(id);
+  if (::truncate(file.c_str(), static_cast<off_t>(size_bytes)) != 0) return failed(file, errno);
+  return sync(file, O_RDONLY);
+}
+
+Result<void> Blobs::verify(std::string_view id, std::string_view digest) const {
+  const auto file = upload_path(id);
+  const auto algorithm = crypto::algorithm_of(digest).value_or(crypto::DigestAlgorithm::sha256);
+  VERGE_ASSIGN(const auto got, crypto::digest_of_file(algorithm, file, kBlobLimitBytes));
   if (got.digest != digest) {
     return Error(ErrorCode::data_loss, "VRG-HUB-004",
                  fmt::format("expected content with the digest {}, got {} ({} bytes); push it again", digest,
                              got.digest, got.size_bytes));
   }
-  VERGE_TRY(sync(from, O_RDONLY));
+  return sync(file, O_RDONLY);
+}
+
+Result<void> Blobs::adopt(std::string_view id, std::string_view digest) const {
   std::error_code error;
-  std::filesystem::rename(from, path(digest), error);
+  std::filesystem::rename(upload_path(id), path(digest), error);
   if (error) return failed(path(digest), error.value());
   return sync(path(digest).parent_path(), O_RDONLY | O_DIRECTORY);
 }

@@ -11,7 +11,7 @@ namespace verge::hub {
 namespace {
 
 /// Each makes the next version of the schema. Never changed once released: a new version is a new entry.
-constexpr std::array<std::string_view, 1> kMigrations{R"sql(
+constexpr std::array<std::string_view, 2> kMigrations{R"sql(
 create table tokens (id text primary key, name text not null, hash text not null unique, rights text not null,
   created_ms bigint not null);
 create table enrolments (id text primary key, hash text not null unique, device text not null,
@@ -55,6 +55,12 @@ create table tags (repository text not null, tag text not null, digest text not 
 create table blobs (repository text not null, digest text not null, primary key (repository, digest));
 create index blobs_by_digest on blobs (digest);
 create table uploads (id text primary key, repository text not null, created_ms bigint not null);
+)sql",
+                                                      R"sql(
+alter table blobs add column size_bytes bigint not null default -1;
+alter table uploads add column used_ms bigint not null default 0;
+update uploads set used_ms = created_ms;
+create index manifests_by_digest on manifests (digest);
 )sql"};
 
 Error broken(std::string_view what) {

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include "verge/base/file.hpp"
+#include "verge/crypto/digest.hpp"
 #include "verge/crypto/sha256.hpp"
 #include "verge/crypto/sha512.hpp"
 
@@ -20,6 +22,29 @@ TEST(Digest, InPiecesIsThatOfTheWhole) {
   digest.update({});
   digest.update(std::as_bytes(std::span("bc", 2)));
   EXPECT_EQ(digest.finish(), sha256("abc"));
+}
+
+TEST(Digest, OfAFileIsThatOfItsContent) {
+  const auto folder = std::move(*TemporaryFolder::create("digest"));
+  const std::string content(200'000, 'x');
+  ASSERT_TRUE(write_file(folder.path() / "file", std::string_view(content)));
+  const auto got = digest_of_file(DigestAlgorithm::sha512, folder.path() / "file", content.size());
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->digest, sha512(content));
+  EXPECT_EQ(got->size_bytes, content.size());
+  EXPECT_EQ(sha256_of_file(folder.path() / "file", content.size() - 1).error().id(), "VRG-BAS-003");
+  EXPECT_EQ(sha256_of_file(folder.path() / "none", 1).error().code(), ErrorCode::not_found);
+}
+
+TEST(Digest, IsStrict) {
+  EXPECT_EQ(algorithm_of(sha256("x")), DigestAlgorithm::sha256);
+  EXPECT_EQ(algorithm_of(sha512("x")), DigestAlgorithm::sha512);
+  const std::string hex(64, 'a');
+  for (const auto& bad : {std::string(), std::string("sha256"), "sha256:" + hex + "a", "sha512:" + hex, "sha384:" + hex,
+                          "SHA256:" + hex, "sha256:" + std::string(64, 'A'), "sha256:" + std::string(64, 'g'),
+                          "sha512:" + hex + std::string(64, '/'), " sha256:" + hex, "sha256:" + hex + ":"}) {
+    EXPECT_FALSE(is_digest(bad)) << bad;
+  }
 }
 
 TEST(Digest, IsKnownByItsForm) {

@@ -65,7 +65,17 @@ class Bodies : public testing::Test {
     options.max_body_bytes = 100;
     options.max_file_bytes = 3'000'000;
     options.body_folder = [this](const Request& head) {
-      return head.path == "/upload" || head.path == "/keep" ? uploads_ : std::filesystem::path();
+      return head.path == "/upload" || head.path == "/keep" || head.path == "/small" ? uploads_
+                                                                                     : std::filesystem::path();
+    };
+    options.file_limit = [](const Request& head) {
+      return head.path == "/small" ? std::uint64_t{1000} : std::uint64_t{5'000'000};
+    };
+    options.too_large = [](const Request& head, std::uint64_t limit_bytes) {
+      Response response;
+      response.status = head.path == "/small" ? 403 : 413;
+      response.body = "at most " + std::to_string(limit_bytes);
+      return response;
     };
     server_ = std::move(*Server::start(options, [this](const Request& request) { return handle(request); }));
   }
@@ -139,6 +149,19 @@ TEST_F(Bodies, MayComeInChunks) {
     text += "186a0\r\n" + content_.substr(static_cast<std::size_t>(i) * 100'000, 100'000) + "\r\n";
   EXPECT_THAT(exchange(server_->port(), text + "0\r\n\r\n"), HasSubstr("file:1000000 "));
   EXPECT_EQ(*read_text(folder_.path() / "kept", 2'000'000), content_);
+}
+
+TEST_F(Bodies, MayHaveALimitOfTheirOwn) {
+  const std::string head = "PUT /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+  const auto declared = exchange(server_->port(), head + "Content-Length: 1001\r\n\r\n");
+  EXPECT_THAT(declared, StartsWith("HTTP/1.1 403"));
+  EXPECT_THAT(declared, HasSubstr("at most 1000"));
+  const auto chunked = exchange(
+      server_->port(), head + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + content_.substr(0, 1001) + "\r\n0\r\n\r\n");
+  EXPECT_THAT(chunked, StartsWith("HTTP/1.1 403"));
+  EXPECT_EQ(files_in(uploads_), 0U);
+  EXPECT_THAT(exchange(server_->port(), head + "Content-Length: 1000\r\n\r\n" + content_.substr(0, 1000)),
+              HasSubstr("file:1000 "));
 }
 
 TEST_F(Bodies, HaveALimitInFilesToo) {

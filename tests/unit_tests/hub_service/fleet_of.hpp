@@ -29,7 +29,7 @@ class HubTest : public testing::Test {
   void SetUp() override { open(); }
   void open() {
     hub_.reset();
-    auto opened = Hub::open({folder_.path() / "hub", {}, [this] { return now_ms_; }, "1"}, log_);
+    auto opened = Hub::open({folder_.path() / "hub", {}, [this] { return now_ms_; }, "1", setup_}, log_);
     ASSERT_TRUE(opened) << opened.error().text();
     hub_ = std::move(*opened);
     if (admin_.name.empty()) admin_ = must(hub_->authenticate(hub_->first_token()));
@@ -96,12 +96,13 @@ class HubTest : public testing::Test {
         layer("model_files/m", "weights of " + version) + "]}";
     return must(hub_->registry().put_manifest(admin_, repository, version, type, manifest)).digest;
   }
-  std::string blob(const std::string& repository, const std::string& content) {
+  std::string blob(const std::string& repository, const std::string& content,
+                   crypto::DigestAlgorithm algorithm = crypto::DigestAlgorithm::sha256) {
     const auto file = folder_.path() / "piece";
     EXPECT_TRUE(write_file(file, std::string_view(content)));
     const auto upload = must(hub_->registry().begin_upload(admin_, repository));
-    must(hub_->registry().append(admin_, repository, upload.id, file, std::nullopt));
-    return must(hub_->registry().finish(admin_, repository, upload.id, crypto::sha256(content))).digest;
+    const auto digest = crypto::digest(algorithm, content);
+    return must(hub_->registry().finish(admin_, repository, upload.id, digest, {file})).digest;
   }
   Result<wire::DeploymentDetail> deploy(const std::string& application, const std::string& version = "",
                                         const std::string& selector = "all") {
@@ -126,6 +127,7 @@ class HubTest : public testing::Test {
 
   TemporaryFolder folder_ = std::move(*TemporaryFolder::create("hub"));
   std::int64_t now_ms_ = 1'700'000'000'000;
+  RegistrySetup setup_;  ///< Of the next open().
   Log log_{LogLevel::error};
   std::unique_ptr<Hub> hub_;
   Principal admin_;

@@ -1,39 +1,12 @@
-#include "verge/hub/store.hpp"
-
 #include <fstream>
 #include <thread>
 
-#include <gmock/gmock.h>
-
-#include "verge/base/file.hpp"
-#include "verge/crypto/sha256.hpp"
-#include "verge/hub/blobs.hpp"
+#include "store_of.hpp"
 
 namespace verge::hub {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
-
-class HubStore : public testing::Test {
- protected:
-  void SetUp() override { open(); }
-  void open() {
-    store_.reset();
-    auto opened = Store::open(folder_.path() / "hub.db");
-    ASSERT_TRUE(opened) << opened.error().text();
-    store_ = std::move(*opened);
-  }
-  void in(const std::function<void(Transaction&)>& work) {
-    const auto done = store_->transaction([&](Transaction& transaction) -> Result<void> {
-      work(transaction);
-      return {};
-    });
-    ASSERT_TRUE(done) << done.error().text();
-  }
-  TemporaryFolder folder_ = std::move(*TemporaryFolder::create("store"));
-  std::unique_ptr<Store> store_;
-};
 
 TEST_F(HubStore, KeepsWhatIsCommittedAndForgetsTheRest) {
   in([](Transaction& t) { t.add(TokenRecord{"t-1", "admin", "sha256:x", "read", 5}); });
@@ -141,26 +114,6 @@ TEST_F(HubStore, DeploymentsKnowTheirDevices) {
   });
 }
 
-TEST_F(HubStore, ManifestsTagsAndBlobs) {
-  in([](Transaction& t) {
-    t.link_blob("a/b", "sha256:1");
-    t.link_blob("a/b", "sha256:1");
-    t.put(ManifestRecord{"a/b", "sha256:m", "type", "artifact", "", "{}", 7}, {"sha256:1", "sha256:2"});
-    for (const char* tag : {"v2", "v1"}) t.put_tag("a/b", tag, "sha256:m");
-    EXPECT_THAT(t.tags("a/b"), ElementsAre("v1", "v2"));
-    EXPECT_TRUE(t.blob_named("a/b", "sha256:2"));
-    EXPECT_TRUE(t.blob_in_use("sha256:2"));
-    t.put(ManifestRecord{"a/b", "sha256:s", "type", "signature", "sha256:m", "{}", 7}, {});
-    EXPECT_EQ(t.referrers("a/b", "sha256:m").front().artifact_type, "signature");
-    EXPECT_TRUE(t.remove_manifest("a/b", "sha256:m"));
-    EXPECT_TRUE(t.tags("a/b").empty());
-    EXPECT_FALSE(t.blob_in_use("sha256:2"));
-    EXPECT_TRUE(t.blob_in_use("sha256:1")) << "linked";
-    EXPECT_TRUE(t.has_repository("a/b"));
-    EXPECT_FALSE(t.has_repository("a"));
-  });
-}
-
 TEST_F(HubStore, TransactionsOfManyThreadsFollowOneAnother) {
   std::vector<std::thread> threads;
   in([](Transaction& t) { t.set_setting("count", "0"); });
@@ -173,27 +126,6 @@ TEST_F(HubStore, TransactionsOfManyThreadsFollowOneAnother) {
   }
   for (auto& thread : threads) thread.join();
   in([](Transaction& t) { EXPECT_EQ(t.setting("count"), "100"); });
-}
-
-TEST(HubBlobs, AreCheckedBeforeTheyCount) {
-  const auto folder = std::move(*TemporaryFolder::create("blobs"));
-  auto blobs = std::move(*Blobs::open(folder.path()));
-  ASSERT_TRUE(blobs.begin_upload("u"));
-  for (const char* piece : {"first ", "second ", "third"}) {
-    ASSERT_TRUE(write_file(folder.path() / "piece", std::string_view(piece)));
-    ASSERT_TRUE(blobs.append("u", folder.path() / "piece"));
-  }
-  EXPECT_EQ(blobs.upload_size_bytes("u"), 18U);
-  const auto digest = crypto::sha256("first second third");
-  const auto wrong = blobs.finish("u", crypto::sha256("other"));
-  EXPECT_EQ(wrong.error().id(), "VRG-HUB-004");
-  EXPECT_FALSE(blobs.has(digest));
-  ASSERT_TRUE(blobs.finish("u", digest));
-  EXPECT_EQ(*blobs.read(digest, 100), "first second third");
-  EXPECT_EQ(*blobs.size_bytes(digest), 18U);
-  EXPECT_EQ(blobs.size_bytes("sha256:../../etc/passwd").error().id(), "VRG-HUB-003");
-  blobs.remove(digest);
-  EXPECT_FALSE(blobs.has(digest));
 }
 
 }  // namespace

@@ -17,10 +17,12 @@
 #include "verge/wire/enrolment_request.hpp"
 #include "verge/wire/fleet.hpp"
 #include "verge/wire/fleet_freeze.hpp"
+#include "verge/wire/garbage_report.hpp"
 #include "verge/wire/golden.hpp"
 #include "verge/wire/metadata.hpp"
 #include "verge/wire/postprocessing.hpp"
 #include "verge/wire/preprocessing.hpp"
+#include "verge/wire/registry_usage.hpp"
 #include "verge/wire/reported_state.hpp"
 #include "verge/wire/target_custom.hpp"
 #include "verge/wire/token_request.hpp"
@@ -69,6 +71,8 @@ Result<void> read_example(const std::filesystem::path& file) {
   if (kind == "fleet_freeze") return round_trip<FleetFreeze>(node, place, read_fleet_freeze);
   if (kind == "version_floor") return round_trip<VersionFloor>(node, place, read_version_floor);
   if (kind == "deployment_detail") return round_trip<DeploymentDetail>(node, place, read_deployment_detail);
+  if (kind == "garbage_report") return round_trip<GarbageReport>(node, place, read_garbage_report);
+  if (kind == "registry_usage") return round_trip<RegistryUsage>(node, place, read_registry_usage);
   if (kind == "device_list") return round_trip<DeviceList>(node, place, read_device_list);
   return Error(ErrorCode::internal, "VRG-TST-002", "no reader for " + kind);
 }

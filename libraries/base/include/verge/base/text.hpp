@@ -20,4 +20,7 @@ namespace verge {
 /// "1.5 GiB", "12 KiB", "7 bytes".
 [[nodiscard]] std::string human_bytes(double size_bytes);
 
+/// `text` for a URL's path or query: what is not a letter, a digit or one of "-_.~" as %XX.
+[[nodiscard]] std::string encode_percent(std::string_view text);
+
 }  // namespace verge

@@ -2,42 +2,26 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "verge/base/error.hpp"
+#include "verge/crypto/digest.hpp"
 
 namespace verge::crypto {
 
 /// Digest of content that comes in pieces.
-class Sha256 {
+class Sha256 : public Digest {
  public:
-  Sha256();
-  ~Sha256();
-  Sha256(Sha256&&) noexcept;
-  Sha256& operator=(Sha256&&) noexcept;
-
-  void update(std::span<const std::byte> bytes);
-  /// "sha256:…" of everything so far; the object must not be used afterwards.
-  [[nodiscard]] std::string finish();
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
+  Sha256() : Digest(DigestAlgorithm::sha256) {}
 };
 
 [[nodiscard]] std::string sha256(std::span<const std::byte> bytes);
 [[nodiscard]] std::string sha256(std::string_view text);
 
-/// Digest and size of a file, read in pieces. Errors: as read_file(); resource_exhausted above `limit_bytes`.
-struct FileDigest {
-  std::string digest;
-  std::uint64_t size_bytes = 0;
-};
+/// As digest_of_file().
 Result<FileDigest> sha256_of_file(const std::filesystem::path& path, std::uint64_t limit_bytes);
 
 /// Whether `text` is "sha256:" and 64 lower-case hexadecimal digits.

@@ -83,6 +83,11 @@ struct ServerOptions {
   /// place of memory; an empty path for memory. Must be quick.
   std::function<std::filesystem::path(const Request& head)> body_folder;
   std::uint64_t max_file_bytes = std::uint64_t{16} << 30U;  ///< Of such a body; a larger one is answered with 413.
+  /// Asked when a body is about to go into a file: how many bytes it may have, when that is less than
+  /// `max_file_bytes`. Must be quick.
+  std::function<std::uint64_t(const Request& head)> file_limit;
+  /// Makes the answer to a body of more than `limit_bytes`; a plain 413 when not set. The connection ends with it.
+  std::function<Response(const Request& head, std::uint64_t limit_bytes)> too_large;
   /// Called when a client comes, before its handshake: the place to look for newer certificates. Must be quick.
   std::function<void()> before_connection;
 };

@@ -1,6 +1,7 @@
 // API: HTTP in front of the hub, by the table of schemas/hub/routes.json.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <mutex>
 #include <string>
@@ -21,6 +22,10 @@ class Api {
   http::Response handle(const http::Request& request);
   /// Where a request's body goes: blobs into the folder of uploads when the caller may publish, else memory.
   std::filesystem::path body_folder(const http::Request& head);
+  /// How many bytes such a body may have: as much as its repository, the registry and the disk have room for.
+  std::uint64_t file_limit(const http::Request& head);
+  /// What is said to a body that has more.
+  http::Response too_large(const http::Request& head, std::uint64_t limit_bytes);
 
  private:
   Result<Principal> who(const http::Request& request);

@@ -13,6 +13,7 @@
 #include "verge/base/error.hpp"
 #include "verge/base/log.hpp"
 #include "verge/hub/principal.hpp"
+#include "verge/hub/registry.hpp"
 #include "verge/wire/application.hpp"
 #include "verge/wire/application_detail.hpp"
 #include "verge/wire/application_list.hpp"
@@ -47,7 +48,6 @@
 namespace verge::hub {
 
 struct Core;
-class Registry;
 
 /// What a hub is made of.
 struct HubSetup {
@@ -55,6 +55,7 @@ struct HubSetup {
   std::vector<std::string> names;  ///< Host names and addresses of its server certificate, besides the local ones.
   std::function<std::int64_t()> now_ms;  ///< Clock, in milliseconds since 1970; any thread.
   std::string version;
+  RegistrySetup registry{};
 };
 
 /// Thread-safe. Each call checks the caller's rights first: VRG-HUB-010 (nobody known), 011 (a right is missing),

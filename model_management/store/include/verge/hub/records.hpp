@@ -116,10 +116,26 @@ struct ManifestRecord {
   std::int64_t size_bytes = 0;
 };
 
+/// A blob in a repository.
+struct BlobRecord {
+  std::string repository;
+  std::string digest;
+  std::int64_t size_bytes = 0;  ///< -1: not known yet, from an older hub.
+};
+
+/// What a repository holds.
+struct RepositoryRecord {
+  std::string repository;
+  std::int64_t size_bytes = 0;  ///< Of its blobs and manifests, whether others have them too or not.
+  std::int64_t manifests = 0;
+  std::int64_t tags = 0;
+};
+
 struct UploadRecord {
   std::string id;
   std::string repository;
   std::int64_t created_ms = 0;
+  std::int64_t used_ms = 0;  ///< When something was last appended.
 };
 
 struct EventRecord {

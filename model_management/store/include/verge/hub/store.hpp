@@ -66,18 +66,32 @@ class Transaction {
   std::vector<std::string> tags(const std::string& repository);
   /// Whether anything was ever pushed there.
   bool has_repository(const std::string& repository);
-  void link_blob(const std::string& repository, const std::string& digest);
+  void link_blob(const std::string& repository, const std::string& digest, std::int64_t size_bytes);
   bool has_blob(const std::string& repository, const std::string& digest);
+  /// Whether any repository has it.
+  bool has_blob(const std::string& digest);
   bool remove_blob(const std::string& repository, const std::string& digest);
-  /// Whether any repository has it, or a manifest names it.
+  /// Whether any repository has it, a manifest names it, or it is itself a manifest, a version or what a device is to
+  /// run.
   bool blob_in_use(const std::string& digest);
   /// Whether a manifest of the repository names it.
   bool blob_named(const std::string& repository, const std::string& digest);
-  std::vector<std::string> blobs_of(const std::string& manifest_digest);
   void add(const UploadRecord& upload);
   std::optional<UploadRecord> upload(const std::string& id);
   std::vector<UploadRecord> uploads();
   void remove_upload(const std::string& id);
+  void use_upload(const std::string& id, std::int64_t now_ms);
+  /// In a repository none of whose manifests names them.
+  std::vector<BlobRecord> unnamed_blobs();
+  /// Without a tag, in no index, about no subject that is there, no version and nothing that a device is to run.
+  std::vector<ManifestRecord> unreachable_manifests();
+  std::vector<BlobRecord> unmeasured_blobs();
+  /// Digests of all that blob_in_use() is true for; some twice.
+  std::vector<std::string> needed_content();
+  /// Of all blobs and manifests, each counted once.
+  std::int64_t registry_bytes();
+  std::int64_t repository_bytes(const std::string& repository);
+  std::vector<RepositoryRecord> repositories();
 
   // Deployments.
   std::int64_t add(const DeploymentRecord& deployment);
