@@ -101,12 +101,18 @@ def real_package(folder, version, prefix="", **metadata):
 class Device:
     """A device: its folder, and its agent when it runs."""
 
-    def __init__(self, fleet, name, configuration=""):
+    def __init__(self, fleet, name, configuration="", hub=""):
         self.fleet, self.name, self.folder, self.agent = fleet, name, fleet.folder / name, None
+        self.configuration = configuration
         self.folder.mkdir()
+        self.configure(hub)
+
+    def configure(self, hub=""):
+        """Writes the configuration, with more settings of the hub; for the next start."""
         (self.folder / "edge_config.yaml").write_text(
-            "version: 1\nthreads: 2\napi: { port: 0 }\nstate_directory: state\nhub: { enrolment: enrolment.json }\n"
-            f"device: {{ name: {name}, type: camera }}\n{configuration}")
+            f"version: 1\nthreads: 2\napi: {{ port: 0 }}\nstate_directory: state\nhub: {{ enrolment: enrolment.json{hub} }}\n"
+            f"device: {{ name: {self.name}, type: camera }}\n{self.configuration}")
+        return self
 
     @property
     def state(self):
@@ -206,8 +212,8 @@ class Fleet:
         from conftest import BUILD
         return BUILD / "bin" / "verge"
 
-    def device(self, name, configuration="", start=True):
-        device = Device(self, name, configuration).enrol()
+    def device(self, name, configuration="", start=True, hub=""):
+        device = Device(self, name, configuration, hub).enrol()
         self.devices.append(device)
         return device.start().joined() if start else device
 

@@ -100,6 +100,14 @@ void Hub::add(Chance& chance, const std::string& model, int number, std::vector<
   versions_.push_back(std::move(version));
 }
 
+void Hub::sign_anew(std::int64_t now_s) {
+  auto targets = repository_->targets();
+  targets.push_back(targets.back());
+  targets.back().path = "models/another/1.0.0.json";
+  (void)repository_->rotate("timestamp", now_s).has_value();
+  (void)repository_->publish(std::move(targets), now_s).has_value();
+}
+
 const Version* Hub::by_digest(const std::string& digest) const {
   const auto found = std::ranges::find(versions_, digest, [](const Version& v) { return v.desired.digest; });
   return found == versions_.end() ? nullptr : &*found;

@@ -33,11 +33,14 @@ struct Version {
   std::map<std::string, std::string> files;  ///< Of the package, by path.
 };
 
-/// The same for every device of a simulation; immutable once made.
+/// The same for every device of a simulation.
 class Hub {
  public:
   /// `models` models with `versions` versions each; about half of the versions are good.
   static Hub make(Chance& chance, int models, int versions, std::int64_t now_s);
+
+  /// A new root with another key, and new versions of all that it signs.
+  void sign_anew(std::int64_t now_s);
 
   [[nodiscard]] const std::vector<Version>& versions() const noexcept { return versions_; }
   [[nodiscard]] const Version* by_digest(const std::string& digest) const;

@@ -1,13 +1,15 @@
 #include "simulation.hpp"
 
+#include <array>
+#include <cerrno>
 #include <cstdio>
 #include <optional>
 #include <set>
 
 #include <fmt/format.h>
 
-#include "faulty_files.hpp"
-#include "verge/package/image_layout.hpp"
+#include "simulated_runtime.hpp"
+#include "verge/update/disk_files.hpp"
 #include "verge/update/updater.hpp"
 #include "verge/wire/device_pointer.hpp"
 
@@ -21,98 +23,6 @@ constexpr int kModels = 3;
 constexpr int kVersions = 12;
 constexpr int kStepsUntilItMustEnd = 600;
 
-struct Violation {
-  std::string text;
-};
-
-/// Runs nothing, and notes what it was told to run.
-class SimulatedRuntime final : public update::Runtime {
- public:
-  SimulatedRuntime(const Hub& hub, const FaultyFiles& files, SimulatedClock& clock, Chance& chance)
-      : hub_(hub), files_(files), clock_(clock), chance_(chance) {}
-
-  wire::DeviceReport device() override {
-    wire::DeviceReport report;
-    wire::EngineReport engine;
-    engine.name = "litert";
-    engine.version = "2.3";
-    report.engines = {engine};
-    report.memory_available_bytes = std::int64_t{1} << 30;
-    report.disk_free_bytes = std::int64_t{1} << 30;
-    return report;
-  }
-
-  Result<std::vector<update::ModelTrial>> try_out(const update::VerifiedApplication& candidate) override {
-    const Version& version = checked(candidate);
-    if (chance_.one_in(fault_every)) {
-      return Error(ErrorCode::unavailable, "VRG-AGT-005", "cannot start a process");
-    }
-    update::ModelTrial trial;
-    trial.model = version.desired.application;
-    trial.golden_samples = 4;
-    trial.golden_passed = version.quality == Quality::wrong_golden ? 3 : 4;
-    trial.latency_ms = version.quality == Quality::slow ? 50 : 2;
-    trial.memory_bytes = version.quality == Quality::large ? std::uint64_t{1} << 30U : 1000;
-    clock_.pass(500);
-    return std::vector{trial};
-  }
-
-  Result<void> switch_to(const update::VerifiedApplication& application) override {
-    const Version& version = checked(application);
-    if (chance_.one_in(fault_every)) throw Crash{};
-    if (version.quality == Quality::crashes_at_load) throw Crash{};
-    if (version.quality == Quality::fails_to_load) {
-      return Error(ErrorCode::internal, "VRG-ENG-016", "the engine does not like it");
-    }
-    running[application.pointer().application] = {version.desired.digest, clock_.steady_ms()};
-    return {};
-  }
-
-  void end(const std::string& application) override { running.erase(application); }
-
-  std::vector<update::LiveModel> live(const std::string& application) override {
-    const auto found = running.find(application);
-    if (found == running.end()) return {};
-    const Version& version = *hub_.by_digest(found->second.digest);
-    const auto requests = (clock_.steady_ms() - found->second.since_ms) / 10;
-    const bool fails = version.quality == Quality::fails_live;
-    const double p50 = version.quality == Quality::slow_live ? 50 : 2;
-    return {{application, requests, fails ? requests / 2 : 0, p50, p50, {}}};
-  }
-
-  struct Running {
-    std::string digest;
-    std::int64_t since_ms = 0;
-  };
-  std::map<std::string, Running> running;
-  std::uint64_t fault_every = 0;
-
- private:
-  /// Invariant 1: what is to run is signed, and every byte of it is what was signed.
-  const Version& checked(const update::VerifiedApplication& application) {
-    const auto& pointer = application.pointer();
-    const Version* version = hub_.by_digest(pointer.digest);
-    if (version == nullptr || version->quality == Quality::unsigned_ ||
-        version->desired.application != pointer.application || version->desired.version != pointer.version) {
-      throw Violation{
-          fmt::format("{} {} ({}) is run and was never signed", pointer.application, pointer.version, pointer.digest)};
-    }
-    for (const auto& [path, content] : version->files) {
-      const auto* there = files_.peek(application.packages().front().folder + "/" + path);
-      if (there == nullptr || *there != content) {
-        throw Violation{fmt::format("{} {} is run with {} '{}'", pointer.application, pointer.version,
-                                    there == nullptr ? "a missing" : "a damaged", path)};
-      }
-    }
-    return *version;
-  }
-
-  const Hub& hub_;
-  const FaultyFiles& files_;
-  SimulatedClock& clock_;
-  Chance& chance_;
-};
-
 class Device {
  public:
   Device(const Hub& hub, std::uint64_t seed, Tally& tally, bool verbose)
@@ -121,11 +31,13 @@ class Device {
         verbose_(verbose),
         chance_(seed),
         clock_(kEpoch_ms),
-        files_(chance_, 0),
         network_(hub, chance_, 0),
-        runtime_(hub, files_, clock_, chance_) {}
+        runtime_(hub, disk_, clock_, chance_) {
+    files_.emplace("", disk_);
+  }
 
   void run(int updates) {
+    disk_.before_call = [this](Call call, const std::string&) { return strike(call); };
     start();
     for (int i = 0; i < updates; ++i) {
       set_faults(10 + chance_.below(60));
@@ -139,23 +51,33 @@ class Device {
       thaw();
       // What is active runs, in the end, whatever the disk has lost.
       for (int step = 0; !ended() || idle(); ++step) {
-        if (step > kStepsUntilItMustEnd) throw Violation{"the update did not end after the faults had"};
+        if (step > kStepsUntilItMustEnd) throw Violation{"after the faults had ended, " + unfinished()};
         advance();
       }
       check_end();
       ++tally_.updates;
     }
-    tally_.disk_operations += files_.operations();
+    tally_.disk_operations += disk_.operations();
   }
 
  private:
   void set_faults(std::uint64_t one_in) {
-    files_.set_fault_every(one_in);
+    // An operation of the store is a dozen calls.
+    disk_fault_every_ = one_in * 6;
     network_.set_fault_every(one_in);
     runtime_.fault_every = one_in * 2;
     if (one_in == 0 && clock_jump_ != 0) {
       clock_.jump(-clock_jump_);
       clock_jump_ = 0;
+    }
+  }
+
+  int strike(Call call) {
+    if (!chance_.one_in(disk_fault_every_)) return 0;
+    switch (chance_.below(4)) {
+      case 0: return EIO;
+      case 1: return changes(call) ? ENOSPC : EIO;
+      default: throw Crash{};
     }
   }
 
@@ -186,9 +108,9 @@ class Device {
 
   /// A stored byte flips; the agent finds out when it checks at its next start.
   void rot() {
-    for (const auto& name : files_.names()) {
-      if (!name.starts_with("store/blobs/") || !chance_.one_in(10)) continue;
-      files_.rot(name);
+    for (const auto& name : disk_.files_below("/store/blobs")) {
+      if (!chance_.one_in(10)) continue;
+      disk_.flip_bit(name, chance_.next());
       for (int model = 0; model < kModels; ++model) rotten_.insert(fmt::format("model{}", model));
       note("a byte flips in " + name);
       return;
@@ -224,7 +146,7 @@ class Device {
   void start() {
     while (true) {
       try {
-        auto made = update::Updater::create({clock_, chance_, files_, network_, runtime_}, hub_.root());
+        auto made = update::Updater::create({clock_, chance_, *files_, network_, runtime_}, hub_.root());
         if (!made) continue;  // The disk again.
         updater_ = std::move(*made);
         updater_->restore();
@@ -237,10 +159,17 @@ class Device {
     }
   }
 
+  Loss::Fate fate() {
+    constexpr std::array kFates{Loss::Fate::lost, Loss::Fate::mixed, Loss::Fate::mixed, Loss::Fate::kept};
+    return kFates.at(chance_.below(kFates.size()));
+  }
+
   void lose() {
-    files_.lose_power();
-    runtime_.running.clear();
     updater_.reset();
+    runtime_.running.clear();
+    // Killed, with what it wrote still in the machine's memory; or the power is lost.
+    if (!chance_.one_in(4)) disk_.lose_power({fate(), fate(), chance_.next(), false});
+    files_.emplace("", disk_);
     clock_.pass(1000);
   }
 
@@ -263,7 +192,7 @@ class Device {
   }
 
   std::optional<wire::DevicePointer> active(const std::string& application) const {
-    const auto* text = files_.peek("applications/" + application + "/active.json");
+    const auto* text = disk_.peek("/applications/" + application + "/active.json");
     if (text == nullptr) return std::nullopt;
     const auto node = wire::parse_json(*text, "active.json");
     auto pointer =
@@ -303,6 +232,14 @@ class Device {
       case wire::UpdateState::failed: return true;
       default: return false;
     }
+  }
+
+  std::string unfinished() {
+    const auto* update = report();
+    return fmt::format("{} is {}{}{}", current_.application,
+                       update == nullptr ? "unknown" : std::string(wire::name(update->state)),
+                       idle() ? " and its active version does not run" : "",
+                       update != nullptr && update->reason ? ": " + update->reason->message : "");
   }
 
   bool idle() const { return active(current_.application) && !runtime_.running.contains(current_.application); }
@@ -365,7 +302,9 @@ class Device {
   bool verbose_;
   Chance chance_;
   SimulatedClock clock_;
-  FaultyFiles files_;
+  ModelledDisk disk_;
+  std::optional<update::DiskFiles> files_;  ///< Of one life of the agent.
+  std::uint64_t disk_fault_every_ = 0;
   FaultyNetwork network_;
   SimulatedRuntime runtime_;
   std::unique_ptr<update::Updater> updater_;
@@ -393,7 +332,7 @@ void simulate_device(const Hub& hub, std::uint64_t seed, int updates, Tally& tal
   try {
     Device(hub, seed, tally, verbose).run(updates);
   } catch (const Violation& violation) {
-    tally.violation = violation.text;
+    tally.violation = violation.what();
     tally.device_seed = seed;
   }
 }

@@ -109,7 +109,7 @@ struct Agent::State {
     const auto configured = configuration.device.value_or(wire::Device{});
     HubLinkOptions options;
     options.state_directory = *configuration.state_directory;
-    options.enrolment = configuration.hub->enrolment;
+    options.hub = *configuration.hub;
     options.device_name = configured.name.value_or(device_name(device.host_name));
     options.agent_version = version;
     runtime = std::make_unique<DeviceRuntime>(serving, device, configured, options.state_directory);

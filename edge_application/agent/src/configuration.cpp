@@ -103,7 +103,12 @@ Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
   if (configuration.api) VERGE_TRY(check_exposure(*configuration.api, origin));
   const auto folder = std::filesystem::absolute(file).parent_path();
   if (configuration.api) make_absolute(*configuration.api, folder);
-  if (configuration.hub) make_absolute(configuration.hub->enrolment, folder);
+  if (configuration.hub) {
+    make_absolute(configuration.hub->enrolment, folder);
+    if (configuration.hub->proxy && configuration.hub->proxy->ca_certificate) {
+      make_absolute(*configuration.hub->proxy->ca_certificate, folder);
+    }
+  }
   if (configuration.state_directory) make_absolute(*configuration.state_directory, folder);
   for (auto& model : configuration.models) make_absolute(model.package, folder);
   for (auto& pipeline : configuration.pipelines) make_absolute(pipeline, folder);

@@ -1,11 +1,17 @@
 #include "hub_client.hpp"
 
+#include <ctime>
+
 #include <fmt/format.h>
+
+#include "verge/base/file.hpp"
 
 namespace verge::agent {
 namespace {
 
 using namespace std::chrono_literals;
+
+constexpr std::uint64_t kPemLimit_bytes = 1U << 20U;
 
 template <typename Document, typename Read>
 Result<Document> read_reply(const http_client::Reply& reply, std::string_view what, Read read) {
@@ -16,13 +22,33 @@ Result<Document> read_reply(const http_client::Reply& reply, std::string_view wh
 
 }  // namespace
 
-Result<void> HubClient::use(const wire::Identity& identity, const crypto::PrivateKey& key) {
+HubClient::HubClient(std::string version, const wire::Hub& configured, const std::filesystem::path& state_directory)
+    : version_(std::move(version)),
+      configured_(configured),
+      policy_(configured.downloads.value_or(wire::HubDownloads{}), state_directory / "downloads.txt") {}
+
+Result<http_client::ClientOptions> HubClient::options_for(const std::string& hub_url,
+                                                          const std::string& ca_certificate) const {
   http_client::ClientOptions options;
-  options.base_url = identity.hub_url;
-  options.ca_certificate = identity.ca_certificate;
+  options.base_url = hub_url;
+  options.ca_certificate = ca_certificate;
+  options.user_agent = "verge-agent/" + version_;
+  if (configured_.proxy) {
+    options.proxy = configured_.proxy->url;
+    if (configured_.proxy->ca_certificate) {
+      VERGE_ASSIGN(options.proxy_ca_certificate, read_text(*configured_.proxy->ca_certificate, kPemLimit_bytes));
+    }
+  }
+  return options;
+}
+
+Result<void> HubClient::use(const wire::Identity& identity, const crypto::PrivateKey& key) {
+  VERGE_ASSIGN(auto options, options_for(identity.hub_url, identity.ca_certificate));
   options.client_certificate = identity.certificate;
   options.client_key = key.pem();
-  options.user_agent = "verge-agent/" + version_;
+  if (configured_.downloads && configured_.downloads->max_bytes_per_s) {
+    options.max_download_bytes_per_s = static_cast<std::uint64_t>(*configured_.downloads->max_bytes_per_s);
+  }
   Client made[3];
   for (auto& one : made) {
     VERGE_ASSIGN(auto client, http_client::Client::create(options));
@@ -54,7 +80,16 @@ Result<std::string> HubClient::fetch(std::string_view name, std::uint64_t limit_
 Result<void> HubClient::blob(const std::string& digest, std::uint64_t offset,
                              const std::function<Result<void>(std::span<const std::byte>)>& sink) {
   VERGE_ASSIGN(const Client hub, client(&HubClient::content_));
-  return hub->download("/api/v1/device/blobs/" + digest, offset, sink, 30s, stop_);
+  VERGE_TRY(policy_.admit(std::time(nullptr)));
+  const auto counted = [&](std::span<const std::byte> bytes) -> Result<void> {
+    const auto now = std::time(nullptr);
+    policy_.count(bytes.size(), now);
+    VERGE_TRY(sink(bytes));
+    return policy_.admit(now);
+  };
+  auto done = hub->download("/api/v1/device/blobs/" + digest, offset, counted, 30s, stop_);
+  policy_.save();
+  return done;
 }
 
 Result<std::optional<wire::DesiredState>> HubClient::desired(std::int64_t after, int wait_s) {
@@ -81,10 +116,7 @@ Result<wire::ReportAnswer> HubClient::report(const wire::ReportedState& state) {
 
 Result<wire::CertificateAnswer> HubClient::certificate(const std::string& hub_url, const std::string& ca_certificate,
                                                        const wire::CertificateRequest& request) {
-  http_client::ClientOptions options;
-  options.base_url = hub_url;
-  options.ca_certificate = ca_certificate;
-  options.user_agent = "verge-agent/" + version_;
+  VERGE_ASSIGN(auto options, options_for(hub_url, ca_certificate));
   VERGE_ASSIGN(const auto hub, http_client::Client::create(options));
   http_client::Call call;
   call.method = "POST";
@@ -95,9 +127,7 @@ Result<wire::CertificateAnswer> HubClient::certificate(const std::string& hub_ur
 }
 
 Result<std::int64_t> HubClient::hub_time_ms(const std::string& hub_url, const std::string& ca_certificate) {
-  http_client::ClientOptions options;
-  options.base_url = hub_url;
-  options.ca_certificate = ca_certificate;
+  VERGE_ASSIGN(auto options, options_for(hub_url, ca_certificate));
   options.check_validity_dates = false;
   VERGE_ASSIGN(const auto hub, http_client::Client::create(options));
   http_client::Call call;

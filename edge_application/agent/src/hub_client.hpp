@@ -6,12 +6,14 @@
 #include <stop_token>
 #include <string>
 
+#include "download_policy.hpp"
 #include "identity.hpp"
 #include "verge/http_client/client.hpp"
 #include "verge/update/ports.hpp"
 #include "verge/wire/certificate_answer.hpp"
 #include "verge/wire/certificate_request.hpp"
 #include "verge/wire/desired_state.hpp"
+#include "verge/wire/edge_config.hpp"
 #include "verge/wire/report_answer.hpp"
 #include "verge/wire/reported_state.hpp"
 
@@ -20,7 +22,8 @@ namespace verge::agent {
 /// Thread-safe; its three kinds of call do not wait for one another. Errors: those of http_client.
 class HubClient final : public update::Network {
  public:
-  explicit HubClient(std::string version) : version_(std::move(version)) {}
+  /// `state_directory` keeps what the policy counts. Errors of use() tell of a proxy's authority that cannot be read.
+  HubClient(std::string version, const wire::Hub& configured, const std::filesystem::path& state_directory);
 
   /// From now on: this hub, this certificate. Errors: VRG-HTC-008.
   Result<void> use(const wire::Identity& identity, const crypto::PrivateKey& key);
@@ -44,8 +47,12 @@ class HubClient final : public update::Network {
  private:
   using Client = std::shared_ptr<http_client::Client>;
   Result<Client> client(Client HubClient::*which);
+  [[nodiscard]] Result<http_client::ClientOptions> options_for(const std::string& hub_url,
+                                                               const std::string& ca_certificate) const;
 
   std::string version_;
+  wire::Hub configured_;
+  DownloadPolicy policy_;  ///< Of the thread that updates.
   std::stop_token stop_;
   std::mutex mutex_;
   Client desired_;

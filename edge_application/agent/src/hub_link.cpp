@@ -71,7 +71,7 @@ HubLink::HubLink(Log& log, HubLinkOptions options, Serving& serving, DeviceRunti
       clock_(std::make_unique<SystemClock>()),
       random_(std::make_unique<SystemRandom>()),
       disk_(options_.state_directory),
-      hub_(options_.agent_version),
+      hub_(options_.agent_version, options_.hub, options_.state_directory),
       instance_(crypto::random_hex(8)),
       started_ms_(wall_ms()) {}
 
@@ -81,7 +81,7 @@ HubLink::~HubLink() {
 
 /// The root to trust when none is stored yet. A device that is to join another hub forgets what it trusted.
 Result<std::string> HubLink::first_root() {
-  auto enrolment = read_enrolment(options_.enrolment);
+  auto enrolment = read_enrolment(options_.hub.enrolment);
   const auto stored = read_text(options_.state_directory / "trust" / "root.json", kRootLimitBytes);
   if (!enrolment) {
     if (stored) return *stored;
@@ -90,6 +90,7 @@ Result<std::string> HubLink::first_root() {
   if (identity_ && identity_->ca_certificate != enrolment->ca_certificate &&
       identity_->enrolled_with != crypto::sha256(enrolment->token)) {
     VERGE_TRY(disk_.remove("trust"));
+    VERGE_TRY(disk_.sync(""));
   }
   return enrolment->trust_root;
 }
@@ -199,7 +200,7 @@ Result<void> HubLink::keep_identity() {
     const std::lock_guard lock(mutex_);
     identity = identity_;
   }
-  auto enrolment = read_enrolment(options_.enrolment);
+  auto enrolment = read_enrolment(options_.hub.enrolment);
   if (enrolment && (!identity || identity->enrolled_with != crypto::sha256(enrolment->token))) return join(*enrolment);
   if (!identity) return std::move(enrolment).error();
   VERGE_ASSIGN(const auto certificate, crypto::read_certificate(identity->certificate));
@@ -238,7 +239,7 @@ void HubLink::explain_certificate_trouble(const Error& error) {
     }
   }
   if (url.empty()) {
-    const auto enrolment = read_enrolment(options_.enrolment);
+    const auto enrolment = read_enrolment(options_.hub.enrolment);
     if (!enrolment) return;
     url = enrolment->hub_url;
     authority = enrolment->ca_certificate;

@@ -18,7 +18,7 @@ namespace verge::agent {
 
 struct HubLinkOptions {
   std::filesystem::path state_directory;
-  std::filesystem::path enrolment;
+  wire::Hub hub;
   std::string device_name;
   std::string agent_version;
 };

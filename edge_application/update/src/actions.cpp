@@ -28,8 +28,10 @@ bool passes_by_itself(const Error& error) {
 
 /// What an error of a step before the switch leads to.
 Outcome outcome_of(Error error, std::int64_t attempts, bool verifying = false) {
-  const bool disk = error.id().starts_with("VRG-BAS");
-  Event event = Event::refuse;
+  // What was fetched and is not there is fetched again, as what is damaged.
+  const bool gone = verifying && error.code() == ErrorCode::not_found;
+  const bool disk = error.id().starts_with("VRG-BAS") && !gone;
+  Event event = gone ? Event::give_up : Event::refuse;
   if (passes_by_itself(error) && !(disk && attempts + 1 >= kMaxAttempts)) {
     event = Event::retry;
   } else if (disk) {
@@ -88,9 +90,16 @@ Outcome ApplicationUpdate::act_downloading() {
                   static_cast<std::uint64_t>(progress.bytes_reused.value_or(0)),
                   static_cast<std::uint64_t>(progress.bytes_fetched.value_or(0))};
   const auto start = ports_.clock.steady_ms();
+  const auto fetched_before = traffic.fetched_bytes;
   auto downloaded = stages_.download(*found_, traffic);
   store_traffic(progress, traffic);
-  if (!downloaded) return outcome_of(std::move(downloaded).error(), record_->attempts);
+  if (!downloaded) {
+    // A link that breaks often, and gets on all the same, is not waited for longer and longer.
+    const bool gets_on = traffic.fetched_bytes > fetched_before && passes_by_itself(downloaded.error()) &&
+                         !is_disk_trouble(downloaded.error());
+    if (gets_on) record_->attempts = 0;
+    return outcome_of(std::move(downloaded).error(), record_->attempts);
+  }
   downloaded_ = std::move(*downloaded);
   const auto took = static_cast<double>(ports_.clock.steady_ms() - start);
   progress.numbers["download_ms"] += took;
@@ -115,12 +124,8 @@ Outcome ApplicationUpdate::act_verifying() {
 }
 
 Outcome ApplicationUpdate::act_installing() {
-  wire::DevicePointer candidate;
-  candidate.application = name_;
-  candidate.version = record_->desired.version;
-  candidate.target = record_->desired.target;
-  candidate.digest = record_->desired.digest;
-  if (auto written = write_pointer("candidate", candidate); !written) {
+  candidate_ = true;
+  if (auto written = write_pointer("candidate", pointer_to(record_->desired)); !written) {
     return outcome_of(std::move(written).error(), record_->attempts);
   }
   auto installed = stages_.install(*verified_);
@@ -176,7 +181,8 @@ Outcome ApplicationUpdate::act_switching() {
 Outcome ApplicationUpdate::act_watching() {
   if (!running_) {
     auto runs = run_checked(*active_);
-    if (!runs && passes_by_itself(runs.error()) && record_->attempts + 1 < kMaxAttempts) {
+    const bool passes = !runs && (passes_by_itself(runs.error()) || is_disk_trouble(runs.error()));
+    if (passes && record_->attempts + 1 < kMaxAttempts) {
       return {Event::retry, {}, std::move(runs).error()};
     }
     if (!runs) return {Event::unhealthy, {}, std::move(runs).error()};
@@ -186,8 +192,6 @@ Outcome ApplicationUpdate::act_watching() {
   if (!judged) return {Event::unhealthy, {}, std::move(judged).error()};
   const double watched_s = static_cast<double>(ports_.clock.steady_ms() - watch_since_ms_) / 1000;
   if (watched_s < policy.duration_s) return {Event::wait, {}, {}};
-  // A candidate pointer that cannot be removed is only a stale name: the next update writes over it.
-  (void)write_pointer("candidate", std::nullopt).has_value();
   return {Event::ok,
           fmt::format("watched for {:.1f} s: {:.0f} requests, {:.0f} failed, median {:.3f} ms", watched_s,
                       record_->progress.numbers["watched_requests"], record_->progress.numbers["watched_failed"],
@@ -201,14 +205,19 @@ Outcome ApplicationUpdate::act_rolling_back() {
   if (auto written = write_pointer("previous", record_->before_previous); !written) {
     return retry(std::move(written).error());
   }
-  if (auto written = write_pointer("candidate", std::nullopt); !written) return retry(std::move(written).error());
+  if (!record_->before || !record_->before_previous) {
+    // What was removed must not come back once the record says that this has ended.
+    if (auto synced = ports_.files.sync(folder()); !synced) return retry(std::move(synced).error());
+  }
   running_.reset();
   if (!record_->before) {
     ports_.runtime.end(name_);
     return {Event::ok, "ended; there was no version before", {}};
   }
   auto checked = stages_.check_again(*record_->before);
-  if (!checked && passes_by_itself(checked.error())) return retry(std::move(checked).error());
+  if (!checked && (passes_by_itself(checked.error()) || is_disk_trouble(checked.error()))) {
+    return retry(std::move(checked).error());
+  }
   auto switched = checked ? ports_.runtime.switch_to(*checked) : Result<void>(Error(checked.error()));
   if (!switched && passes_by_itself(switched.error())) return retry(std::move(switched).error());
   if (!switched) {

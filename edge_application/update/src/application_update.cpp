@@ -15,13 +15,22 @@ constexpr std::int64_t kRetryLongestMs = 300'000;
 constexpr std::int64_t kWatchStepMs = 200;
 constexpr std::int64_t kIdleMs = 60'000;
 
+std::string_view digest_of(const std::optional<wire::DevicePointer>& pointer) {
+  return pointer ? std::string_view(pointer->digest) : std::string_view();
+}
+
 }  // namespace
 
-ApplicationUpdate::ApplicationUpdate(Ports& ports, ContentStore& store, trust::Client& trust, std::string name)
-    : ports_(ports), store_(store), stages_{ports, store, trust}, name_(std::move(name)) {}
+ApplicationUpdate::ApplicationUpdate(Ports& ports, ContentStore& store, trust::Client& trust, StoredMetadata& metadata,
+                                     std::string name)
+    : ports_(ports), store_(store), stages_{ports, store, trust, metadata}, name_(std::move(name)) {}
+
+std::string ApplicationUpdate::folder() const {
+  return fmt::format("{}/{}", kApplicationsFolder, name_);
+}
 
 std::string ApplicationUpdate::file(std::string_view which) const {
-  return fmt::format("applications/{}/{}.json", name_, which);
+  return fmt::format("{}/{}.json", folder(), which);
 }
 
 Result<std::optional<wire::DevicePointer>> ApplicationUpdate::read_pointer(std::string_view which) {
@@ -90,7 +99,8 @@ bool ApplicationUpdate::advance(Outcome outcome) {
     wire::Reason reason;
     reason.id = outcome.error->id();
     reason.message = outcome.error->message().substr(0, 4096);
-    next.progress.reason = std::move(reason);
+    // Why a version is rolled back stays the reason, whatever goes wrong meanwhile.
+    if (from != wire::UpdateStep::rolling_back || !next.progress.reason) next.progress.reason = std::move(reason);
     if (outcome.text.empty()) outcome.text = outcome.error->text();
   } else if (outcome.event == Event::ok || outcome.event == Event::same) {
     if (next.step != wire::UpdateStep::rolled_back) next.progress.reason.reset();
@@ -115,21 +125,33 @@ bool ApplicationUpdate::advance(Outcome outcome) {
   return true;
 }
 
-void ApplicationUpdate::restore_record() {
+Result<std::optional<wire::UpdateRecord>> ApplicationUpdate::read_record() {
   const auto text = ports_.files.read(file("update"), kRecordLimitBytes);
-  if (!text) return;
-  const auto node = wire::parse_json(*text, "update.json");
-  auto record =
-      node ? wire::read_update_record(*node, wire::Place("update.json")) : Result<wire::UpdateRecord>(node.error());
-  // Written atomically, so what cannot be read was never written by us: begin as if nothing were known.
-  if (!record) return;
-  record_ = std::move(*record);
+  if (!text && text.error().code() == ErrorCode::not_found) return std::optional<wire::UpdateRecord>();
+  if (!text) return text.error();
+  VERGE_ASSIGN(const wire::Node node, wire::parse_json(*text, "update.json"));
+  VERGE_ASSIGN(wire::UpdateRecord record, wire::read_update_record(node, wire::Place("update.json")));
+  return std::optional(std::move(record));
+}
+
+bool ApplicationUpdate::read_files() {
+  auto active = read_pointer("active");
+  auto previous = read_pointer("previous");
+  auto record = read_record();
+  const auto silent = [](const auto& result) { return !result && is_disk_trouble(result.error()); };
+  if (silent(active) || silent(previous) || silent(record)) return false;
+  // Written atomically, so what is there and cannot be understood was never written by us: as if nothing were known.
+  active_ = std::move(active).value_or(std::nullopt);
+  previous_ = std::move(previous).value_or(std::nullopt);
+  record_ = std::move(record).value_or(std::nullopt);
+  return true;
 }
 
 void ApplicationUpdate::restore() {
-  active_ = read_pointer("active").value_or(std::nullopt);
-  previous_ = read_pointer("previous").value_or(std::nullopt);
-  restore_record();
+  ports_.files.remove_unfinished(folder());
+  restored_ = read_files();
+  // Nothing is decided without knowing what is there: step() asks again.
+  if (!restored_) return;
   if (!record_) return run_active();
   const bool switched = active_ && active_->digest == record_->desired.digest;
   if (fell_back_untold()) {
@@ -138,15 +160,21 @@ void ApplicationUpdate::restore() {
   }
   const bool switching = record_->step == wire::UpdateStep::switching;
   if (switching || record_->step == wire::UpdateStep::watching) record_->starts += 1;
+  // Cut off between the two pointers of a switch: the version before is not its own previous one.
+  if (switching && !switched && digest_of(previous_) != digest_of(record_->before_previous)) {
+    (void)write_pointer("previous", record_->before_previous).has_value();
+  }
   // The active pointer is the moment of the switch: before it, the update begins again.
   record_->step = next_step(record_->step, switching && switched ? Event::ok : Event::restart);
   record_->progress.state = state_of(record_->step);
   record_->attempts = 0;
   record_->retry_at_ms = 0;
-  if (!is_end(record_->step)) note(*record_, record_->progress.state, "the agent started again");
-  // Counted before the version is loaded: one that ends the agent while loading must not do so for ever.
-  (void)write_record(*record_).has_value();
-  changed();
+  if (!is_end(record_->step)) {
+    note(*record_, record_->progress.state, "the agent started again");
+    // Counted before the version is loaded: one that ends the agent while loading must not do so for ever.
+    (void)write_record(*record_).has_value();
+    changed();
+  }
   if (record_->step == wire::UpdateStep::rolling_back) return;
   if (record_->step == wire::UpdateStep::watching && record_->starts >= kMaxStarts) {
     advance({Event::unhealthy,
@@ -173,7 +201,7 @@ void ApplicationUpdate::run_active() {
   // While it is watched, act_watching() judges it. A disk that does not answer now says nothing about the version:
   // repair() tries again.
   if (record_ && record_->step == wire::UpdateStep::watching) return;
-  if (runs.error().code() != ErrorCode::unavailable) fall_back(runs.error());
+  if (runs.error().code() != ErrorCode::unavailable && !is_disk_trouble(runs.error())) fall_back(runs.error());
 }
 
 void ApplicationUpdate::fall_back(const Error& why) {
@@ -266,6 +294,11 @@ void ApplicationUpdate::begin(const wire::DesiredApplication& desired) {
 }
 
 std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bool frozen) {
+  if (!restored_) {
+    restore();
+    if (!restored_) return kRetryFirstMs;
+    changed();
+  }
   if (const auto wait = retry_steady_ms_ - ports_.clock.steady_ms(); retry_steady_ms_ > 0 && wait > 0) {
     const bool waiting_for_old = record_ && record_->desired.deployment != desired.deployment;
     if (!waiting_for_old) return wait;
@@ -288,6 +321,8 @@ std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bo
   }
   if (fell_back_untold()) return tell_lost_fall_back() ? 0 : kRetryFirstMs;
   if (is_end(record_->step)) {
+    // Nothing reads it any more: one that stays, or comes back with a loss of power, is dropped later.
+    if (candidate_) candidate_ = !write_pointer("candidate", std::nullopt);
     if (running_ && leave_given_up()) return 0;
     if (!active_ || running_) return kIdleMs;
     const auto wait = repair();
@@ -301,11 +336,32 @@ std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bo
   return std::max<std::int64_t>(retry_steady_ms_ - ports_.clock.steady_ms(), 0);
 }
 
+namespace {
+
+/// What was moved to kRemovedFolder does not come back with a loss of power.
+Result<void> keep_removed(Files& files) {
+  for (const auto* folder : {kApplicationsFolder, kRemovedFolder}) {
+    auto synced = files.sync(folder);
+    if (!synced && synced.error().code() != ErrorCode::not_found) return synced;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> clear_removed(Files& files) {
+  VERGE_ASSIGN(const auto left, files.list(kRemovedFolder));
+  if (!left.empty()) VERGE_TRY(keep_removed(files));
+  return files.remove(kRemovedFolder);
+}
+
 Result<void> ApplicationUpdate::remove() {
-  VERGE_TRY(ports_.files.remove(kRemovedFolder));
+  VERGE_TRY(clear_removed(ports_.files));
   // One rename: no crash leaves a version without the record that says whether it had proved itself.
-  auto moved = ports_.files.rename("applications/" + name_, fmt::format("{}/{}", kRemovedFolder, name_));
+  auto moved = ports_.files.rename(folder(), fmt::format("{}/{}", kRemovedFolder, name_));
   if (!moved && moved.error().code() != ErrorCode::not_found) return moved;
+  // It is told to have ended from here on.
+  VERGE_TRY(keep_removed(ports_.files));
   ports_.runtime.end(name_);
   running_.reset();
   record_.reset();
@@ -313,7 +369,7 @@ Result<void> ApplicationUpdate::remove() {
   active_.reset();
   previous_.reset();
   changed();
-  // What cannot be deleted now is deleted by the next removal, or the next start.
+  // What cannot be deleted now is deleted when the store is tidied.
   (void)ports_.files.remove(kRemovedFolder).has_value();
   return {};
 }
@@ -334,22 +390,36 @@ wire::ReportedApplication ApplicationUpdate::report() const {
   return report;
 }
 
+bool ApplicationUpdate::has_ended() const {
+  return record_ && is_end(record_->step);
+}
+
 bool ApplicationUpdate::in_progress() const {
   return record_ && !is_end(record_->step) && record_->step != wire::UpdateStep::watching &&
          record_->step != wire::UpdateStep::pending;
 }
 
 Result<void> ApplicationUpdate::collect(std::set<std::string>& blobs, std::set<std::string>& packages) {
+  if (!restored_) {
+    return Error(ErrorCode::unavailable, "VRG-BAS-001", fmt::format("'{}' cannot be read now", folder()));
+  }
   std::vector<std::optional<wire::DevicePointer>> pointers{active_, previous_};
   if (record_ && !is_end(record_->step)) {
     pointers.push_back(record_->before);
     pointers.push_back(record_->before_previous);
   }
+  const auto add = [&](const Plan& plan) {
+    for (const auto& blob : plan.blobs) blobs.insert(blob.digest);
+    for (const auto& package : plan.packages) packages.insert(package.digest);
+  };
   for (const auto& pointer : pointers) {
     if (!pointer) continue;
     VERGE_ASSIGN(const Plan plan, stages_.plan(*pointer));
-    for (const auto& blob : plan.blobs) blobs.insert(blob.digest);
-    for (const auto& package : plan.packages) packages.insert(package.digest);
+    add(plan);
+  }
+  if (record_ && !is_end(record_->step)) {
+    // What was fetched before a restart, as far as its documents came.
+    if (const auto plan = stages_.plan(pointer_to(record_->desired))) add(*plan);
   }
   return {};
 }

@@ -15,8 +15,20 @@ namespace verge::update {
 /// A version that ends the agent so often, while it is loaded or watched, is not started again.
 inline constexpr std::int64_t kMaxStarts = 3;
 
+/// Where the applications are, each in a folder of its name.
+inline constexpr const char* kApplicationsFolder = "applications";
+
 /// Where an application goes that is no longer wanted, on its way to being deleted.
 inline constexpr const char* kRemovedFolder = "removed";
+
+/// Deletes what a removal that was cut off has left there, once that cannot come back with a loss of power.
+Result<void> clear_removed(Files& files);
+
+/// Whether the disk does not answer or is full now: that says nothing about what is stored.
+[[nodiscard]] inline bool is_disk_trouble(const Error& error) {
+  return error.id().starts_with("VRG-BAS") &&
+         (error.code() == ErrorCode::unavailable || error.code() == ErrorCode::resource_exhausted);
+}
 
 /// How a step ended, and what to tell.
 struct Outcome {
@@ -28,9 +40,11 @@ struct Outcome {
 /// The files under applications/<name>/ and what follows from them. Used by one thread.
 class ApplicationUpdate {
  public:
-  ApplicationUpdate(Ports& ports, ContentStore& store, trust::Client& trust, std::string name);
+  ApplicationUpdate(Ports& ports, ContentStore& store, trust::Client& trust, StoredMetadata& metadata,
+                    std::string name);
 
-  /// At the start: reads the pointers, checks again what the active one names, and runs it.
+  /// At the start: reads the pointers, checks again what the active one names, and runs it. step() does so where it has
+  /// not been done.
   void restore();
   /// One step towards `desired`, where one is due. Returns the milliseconds until another may be.
   std::int64_t step(const wire::DesiredApplication& desired, bool frozen);
@@ -39,6 +53,8 @@ class ApplicationUpdate {
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] wire::ReportedApplication report() const;
+  /// Whether no update is under way.
+  [[nodiscard]] bool has_ended() const;
   /// Whether something is being fetched or tried, so that the store must not be tidied.
   [[nodiscard]] bool in_progress() const;
   /// Adds what the pointers name. Errors: a document of the store cannot be read.
@@ -61,7 +77,9 @@ class ApplicationUpdate {
   /// Writes the next record, then takes it as the present one; when it cannot be written, the step is done again.
   bool advance(Outcome outcome);
   void put_off(wire::UpdateRecord& record) const;
-  void restore_record();
+  Result<std::optional<wire::UpdateRecord>> read_record();
+  /// False: the disk does not answer now.
+  bool read_files();
   /// Checks what the pointer names, byte by byte, and runs it.
   Result<void> run_checked(const wire::DevicePointer& pointer);
   void run_active();
@@ -80,14 +98,18 @@ class ApplicationUpdate {
   void changed() { ++revision_; }
 
   Result<std::optional<wire::DevicePointer>> read_pointer(std::string_view which);
+  /// Without a pointer the file is removed, which is durable only with the next write to the folder.
   Result<void> write_pointer(std::string_view which, const std::optional<wire::DevicePointer>& pointer);
   Result<void> write_record(const wire::UpdateRecord& record);
+  [[nodiscard]] std::string folder() const;
   [[nodiscard]] std::string file(std::string_view which) const;
 
   Ports& ports_;
   ContentStore& store_;
   Stages stages_;
   std::string name_;
+  bool restored_ = false;  ///< What the files say is known.
+  bool candidate_ = true;  ///< There may be a candidate pointer.
   std::optional<wire::DevicePointer> active_;
   std::optional<wire::DevicePointer> previous_;
   std::optional<wire::UpdateRecord> record_;

@@ -7,22 +7,26 @@
 namespace verge::update {
 namespace {
 
+constexpr const char* kBlobs = "store/blobs/sha256";
+constexpr const char* kPartial = "store/partial";
+constexpr const char* kPackages = "store/packages";
+
 std::string hex(const std::string& digest) {
   return digest.substr(digest.find(':') + 1);
 }
 
 std::string partial_name(const std::string& digest) {
-  return "store/partial/" + hex(digest);
+  return fmt::format("{}/{}", kPartial, hex(digest));
 }
 
 }  // namespace
 
 std::string ContentStore::blob_name(const std::string& digest) {
-  return "store/blobs/sha256/" + hex(digest);
+  return fmt::format("{}/{}", kBlobs, hex(digest));
 }
 
 std::string ContentStore::package_folder(const std::string& digest) {
-  return "store/packages/" + hex(digest);
+  return fmt::format("{}/{}", kPackages, hex(digest));
 }
 
 bool ContentStore::has(const BlobOrder& order) {
@@ -35,10 +39,19 @@ std::uint64_t ContentStore::bytes_there(const BlobOrder& order) {
   return std::min(files_.size(partial_name(order.digest)).value_or(0), order.size_bytes);
 }
 
+Result<std::optional<std::uint64_t>> ContentStore::size_of(const std::string& name) {
+  const auto size = files_.size(name);
+  if (size) return std::optional(*size);
+  if (size.error().code() == ErrorCode::not_found) return std::optional<std::uint64_t>();
+  return size.error();
+}
+
 Result<void> ContentStore::fetch(const BlobOrder& order, Network& network, std::uint64_t& fetched) {
-  if (has(order)) return {};
+  VERGE_ASSIGN(const auto whole, size_of(blob_name(order.digest)));
+  if (whole == order.size_bytes) return {};
   const auto name = partial_name(order.digest);
-  std::uint64_t there = files_.size(name).value_or(0);
+  VERGE_ASSIGN(const auto begun, size_of(name));
+  std::uint64_t there = begun.value_or(0);
   if (there > order.size_bytes) {
     VERGE_TRY(files_.remove(name));
     there = 0;
@@ -62,11 +75,12 @@ Result<void> ContentStore::fetch(const BlobOrder& order, Network& network, std::
     return Error(ErrorCode::unavailable, "VRG-UPD-003",
                  fmt::format("{}: expected {} bytes, got {} so far", order.digest, order.size_bytes, there));
   }
-  return files_.sync(name);
+  return {};
 }
 
 Result<void> ContentStore::check(const BlobOrder& order) {
-  const bool whole = has(order);
+  VERGE_ASSIGN(const auto size, size_of(blob_name(order.digest)));
+  const bool whole = size == order.size_bytes;
   const auto name = whole ? blob_name(order.digest) : partial_name(order.digest);
   VERGE_ASSIGN(const std::string got, files_.digest(name));
   if (got != order.digest) {
@@ -74,19 +88,41 @@ Result<void> ContentStore::check(const BlobOrder& order) {
     return Error(ErrorCode::data_loss, "VRG-UPD-004",
                  fmt::format("expected content with the digest {}, got {}; it is fetched again", order.digest, got));
   }
-  return whole ? Result<void>{} : files_.rename(name, blob_name(order.digest));
+  if (whole) return {};
+  // Before it has its name: has() trusts the size of what lies under it.
+  if (auto synced = files_.sync(name); !synced) {
+    (void)files_.remove(name).has_value();  // A second sync could succeed without having written anything.
+    return synced;
+  }
+  return files_.rename(name, blob_name(order.digest));
 }
 
-void ContentStore::keep_only(const std::set<std::string>& blobs, const std::set<std::string>& packages) {
+Result<void> ContentStore::keep_checked() {
+  // Always, also when nothing was renamed now: a run of the agent that was killed may have done so and not come here.
+  for (const auto* folder : {kBlobs, kPartial}) {
+    auto synced = files_.sync(folder);
+    if (!synced && synced.error().code() != ErrorCode::not_found) return synced;
+  }
+  return {};
+}
+
+bool ContentStore::keep_only(const std::set<std::string>& blobs, const std::set<std::string>& packages) {
+  bool done = true;
   const auto clean = [&](const std::string& folder, const std::set<std::string>& wanted) {
-    for (const auto& name : files_.list(folder).value_or(std::vector<std::string>{})) {
-      // What cannot be removed now is tried again after the next update.
-      if (!wanted.contains("sha256:" + name)) (void)files_.remove(fmt::format("{}/{}", folder, name)).has_value();
+    const auto names = files_.list(folder);
+    done = done && names;
+    for (const auto& name : names.value_or(std::vector<std::string>{})) {
+      if (!wanted.contains("sha256:" + name)) done = files_.remove(fmt::format("{}/{}", folder, name)) && done;
     }
   };
-  clean("store/blobs/sha256", blobs);
-  clean("store/partial", blobs);
-  clean("store/packages", packages);
+  std::set<std::string> missing;
+  for (const auto& digest : blobs) {
+    if (!files_.size(blob_name(digest))) missing.insert(digest);
+  }
+  clean(kBlobs, blobs);
+  clean(kPartial, missing);
+  clean(kPackages, packages);
+  return done;
 }
 
 }  // namespace verge::update

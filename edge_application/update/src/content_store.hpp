@@ -1,6 +1,7 @@
 // Content store: blobs by digest, whole or on their way, shared between versions.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 
@@ -29,13 +30,19 @@ class ContentStore {
   /// Fetches what is missing, from the byte where it ended. `fetched` counts the bytes that came. Errors: data_loss
   /// (VRG-UPD-003 more than declared), the network's, the disk's.
   Result<void> fetch(const BlobOrder& order, Network& network, std::uint64_t& fetched);
-  /// Reads the blob and compares; makes it whole when it was on its way. What is damaged is removed. Errors: data_loss
-  /// (VRG-UPD-004).
+  /// Reads the blob and compares; makes it whole when it was on its way: its content is durable then. What is damaged
+  /// is removed. Errors: data_loss (VRG-UPD-004), the disk's.
   Result<void> check(const BlobOrder& order);
-  /// Removes everything but these blobs and packages.
-  void keep_only(const std::set<std::string>& blobs, const std::set<std::string>& packages);
+  /// Makes durable that the blobs that were checked are whole.
+  Result<void> keep_checked();
+  /// Removes everything but these blobs and packages; false: not all could be. What a loss of power brings back is
+  /// removed the next time.
+  bool keep_only(const std::set<std::string>& blobs, const std::set<std::string>& packages);
 
  private:
+  /// Empty: there is no such file. Errors: the disk's.
+  Result<std::optional<std::uint64_t>> size_of(const std::string& name);
+
   Files& files_;
 };
 

@@ -1,166 +1,179 @@
 #include "verge/update/disk_files.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include <fmt/format.h>
 
-#include "verge/base/file.hpp"
 #include "verge/crypto/sha256.hpp"
 #include "verge/package/model_package.hpp"
 
 namespace verge::update {
 namespace {
 
-namespace fs = std::filesystem;
+constexpr std::string_view kUnfinished = ".part";
 
-Error disk_error(std::string_view what, const fs::path& path, int number) {
-  const std::error_code error(number, std::generic_category());
-  if (number == ENOENT) {
-    return Error(ErrorCode::not_found, "VRG-BAS-001",
-                 fmt::format("cannot {} '{}': {}", what, path.string(), error.message()));
-  }
-  const bool full = number == ENOSPC || number == EDQUOT;
-  return Error(
-      full ? ErrorCode::resource_exhausted : ErrorCode::unavailable, full ? "VRG-BAS-002" : "VRG-BAS-001",
-      fmt::format("cannot {} '{}': {}{}", what, path.string(), error.message(), full ? "; free some space" : ""));
+std::string folder_of(const std::string& name) {
+  const auto slash = name.rfind('/');
+  return slash == std::string::npos ? std::string() : name.substr(0, slash);
 }
 
-/// A descriptor that closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  Descriptor(Descriptor&&) = delete;
-  Descriptor& operator=(Descriptor&&) = delete;
-  [[nodiscard]] int get() const noexcept { return number_; }
-
- private:
-  int number_;
-};
-
-Result<void> sync_path(const fs::path& path, int flags) {
-  const Descriptor file(::open(path.c_str(), flags | O_CLOEXEC));
-  if (file.get() < 0 || ::fsync(file.get()) != 0) return disk_error("sync", path, errno);
-  return {};
+/// Where write() prepares a file; always the same, so that what a loss of power leaves there is found.
+std::string unfinished(const std::string& name) {
+  const auto slash = name.rfind('/');
+  const auto begin = slash == std::string::npos ? 0 : slash + 1;
+  return fmt::format("{}.{}{}", name.substr(0, begin), name.substr(begin), kUnfinished);
 }
 
-Result<void> sync_folder(const fs::path& folder) {
-  return sync_path(folder, O_RDONLY | O_DIRECTORY);
-}
-
-Result<void> make_folder(const fs::path& folder) {
-  std::error_code failed;
-  fs::create_directories(folder, failed);
-  if (failed) return disk_error("make the folder", folder, failed.value());
-  return {};
-}
-
-/// The names in a folder tree, made durable.
-Result<void> sync_tree(const fs::path& folder) {
-  std::error_code failed;
-  for (fs::recursive_directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed)) {
-    if (it->is_directory(failed)) VERGE_TRY(sync_folder(it->path()));
-  }
-  if (failed) return disk_error("list", folder, failed.value());
-  return sync_folder(folder);
+bool is_inside(const std::string& name, const std::string& folder) {
+  return name.starts_with(folder) && (name.size() == folder.size() || name[folder.size()] == '/');
 }
 
 }  // namespace
 
 Result<std::string> DiskFiles::read(const std::string& name, std::uint64_t limit_bytes) {
-  return read_text(path(name), limit_bytes);
+  return read_text(system_, at(name), limit_bytes);
 }
 
 Result<void> DiskFiles::write(const std::string& name, std::string_view content) {
-  return write_file(path(name), content);
+  const auto folder = folder_of(name);
+  VERGE_TRY(make_folder(folder, true));
+  VERGE_TRY(replace_file(system_, at(name), at(unfinished(name)), std::as_bytes(std::span(content))));
+  return sync_path(system_, at(folder));
 }
 
 Result<void> DiskFiles::append(const std::string& name, std::span<const std::byte> bytes) {
-  const auto to = path(name);
-  Descriptor first(::open(to.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
-  if (first.get() < 0 && errno == ENOENT) {
-    VERGE_TRY(make_folder(to.parent_path()));
-    return append(name, bytes);
-  }
-  if (first.get() < 0) return disk_error("write", to, errno);
-  while (!bytes.empty()) {
-    const auto written = ::write(first.get(), bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return disk_error("write", to, errno);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
+  const auto folder = folder_of(name);
+  VERGE_TRY(make_folder(folder_of(folder), true));
+  VERGE_TRY(make_folder(folder, false));
+  const auto number = system_.open_to_append(at(name));
+  if (!number) return file_error("write", at(name), number.error());
+  const OpenFile file(system_, *number);
+  if (const auto written = file.write_all(bytes); !written) return file_error("write", at(name), written.error());
   return {};
 }
 
 Result<void> DiskFiles::sync(const std::string& name) {
-  VERGE_TRY(sync_path(path(name), O_RDONLY));
-  return sync_folder(path(name).parent_path());
+  return sync_path(system_, at(name));
 }
 
 Result<std::uint64_t> DiskFiles::size(const std::string& name) {
-  std::error_code failed;
-  const auto bytes = fs::file_size(path(name), failed);
-  if (failed) return disk_error("look at", path(name), failed.value());
-  return bytes;
+  const auto status = system_.status(at(name));
+  if (!status) return file_error("look at", at(name), status.error());
+  if (!status->is_file) return file_error("look at", at(name), EISDIR);
+  return std::uint64_t{status->size_bytes};
 }
 
 Result<std::string> DiskFiles::digest(const std::string& name) {
-  VERGE_ASSIGN(auto digest, crypto::sha256_of_file(path(name), package::kFileLimitBytes));
-  return std::move(digest.digest);
+  const auto number = system_.open(at(name));
+  if (!number) return file_error("read", at(name), number.error());
+  const OpenFile file(system_, *number);
+  crypto::Sha256 digest;
+  std::uint64_t size_bytes = 0;
+  std::array<std::byte, 1U << 16U> piece{};
+  while (true) {
+    const auto got = system_.read(file.get(), piece);
+    if (!got) return file_error("read", at(name), got.error());
+    if (*got == 0) return digest.finish();
+    size_bytes += *got;
+    if (size_bytes > package::kFileLimitBytes) {
+      return Error(
+          ErrorCode::resource_exhausted, "VRG-BAS-003",
+          fmt::format("'{}' is too large: expected at most {} bytes, got more", at(name), package::kFileLimitBytes));
+    }
+    digest.update(std::span(piece.data(), *got));
+  }
 }
 
 Result<void> DiskFiles::rename(const std::string& from, const std::string& to) {
-  std::error_code failed;
-  if (fs::is_directory(path(from), failed)) VERGE_TRY(sync_tree(path(from)));
-  VERGE_TRY(make_folder(path(to).parent_path()));
-  if (::rename(path(from).c_str(), path(to).c_str()) != 0) return disk_error("rename", path(from), errno);
-  VERGE_TRY(sync_folder(path(to).parent_path()));
-  return path(from).parent_path() == path(to).parent_path() ? Result<void>{} : sync_folder(path(from).parent_path());
+  VERGE_TRY(make_folder(folder_of(to), true));
+  const auto renamed = system_.rename(at(from), at(to));
+  if (!renamed) return file_error("rename", at(from), renamed.error());
+  forget(from);
+  forget(to);
+  return {};
 }
 
 Result<void> DiskFiles::link(const std::string& from, const std::string& to) {
-  VERGE_TRY(make_folder(path(to).parent_path()));
-  if (::link(path(from).c_str(), path(to).c_str()) != 0 && errno != EEXIST) {
-    return disk_error("make a second name for", path(from), errno);
-  }
+  VERGE_TRY(make_folder(folder_of(to), false));
+  const auto linked = system_.link(at(from), at(to));
+  if (!linked && linked.error() != EEXIST) return file_error("make a second name for", at(from), linked.error());
   return {};
 }
 
 bool DiskFiles::same(const std::string& a, const std::string& b) {
-  std::error_code failed;
-  return fs::equivalent(path(a), path(b), failed) && !failed;
+  const auto first = system_.status(at(a));
+  if (!first) return false;
+  const auto second = system_.status(at(b));
+  return second && first->inode == second->inode && first->device == second->device;
 }
 
 Result<void> DiskFiles::remove(const std::string& name) {
-  std::error_code failed;
-  if (!fs::exists(fs::symlink_status(path(name), failed))) return {};
-  fs::remove_all(path(name), failed);
-  if (failed) return disk_error("remove", path(name), failed.value());
-  return sync_folder(path(name).parent_path());
+  const auto removed = system_.unlink(at(name));
+  if (removed || removed.error() == ENOENT || removed.error() == ENOTDIR) return {};
+  // What a folder gives: EISDIR on Linux, EPERM by POSIX.
+  if (removed.error() == EISDIR || removed.error() == EPERM) return remove_folder(name);
+  return file_error("remove", at(name), removed.error());
+}
+
+Result<void> DiskFiles::remove_folder(const std::string& name) {
+  const auto names = system_.list(at(name));
+  if (!names) return file_error("remove", at(name), names.error());
+  for (const auto& one : *names) VERGE_TRY(remove(fmt::format("{}/{}", name, one)));
+  const auto removed = system_.remove_folder(at(name));
+  if (!removed && removed.error() != ENOENT) return file_error("remove", at(name), removed.error());
+  forget(name);
+  return {};
 }
 
 Result<std::vector<std::string>> DiskFiles::list(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code failed;
-  for (fs::directory_iterator it(path(folder), failed), end; !failed && it != end; it.increment(failed)) {
-    names.push_back(it->path().filename().string());
+  auto names = system_.list(at(folder));
+  if (!names && names.error() != ENOENT) return file_error("list", at(folder), names.error());
+  if (!names) return std::vector<std::string>{};
+  std::ranges::sort(*names);
+  return std::move(*names);
+}
+
+void DiskFiles::remove_unfinished(const std::string& folder) {
+  for (const auto& name : list(folder).value_or(std::vector<std::string>{})) {
+    if (!name.starts_with('.') || !name.ends_with(kUnfinished)) continue;
+    (void)remove(folder.empty() ? name : fmt::format("{}/{}", folder, name)).has_value();
   }
-  if (failed && failed != std::errc::no_such_file_or_directory) return disk_error("list", path(folder), failed.value());
-  std::ranges::sort(names);
-  return names;
 }
 
 std::uint64_t DiskFiles::free_bytes() {
-  std::error_code failed;
-  const auto space = fs::space(root_, failed);
-  return failed ? 0 : space.available;
+  return system_.free_bytes(root_).value_or(0);
+}
+
+Result<void> DiskFiles::make_folder(const std::string& name, bool durable) {
+  if (name.empty()) return make_durable_folder(system_, root_);
+  const auto parent = folder_of(name);
+  auto made = system_.make_folder(at(name));
+  if (!made && made.error() == ENOENT) {
+    VERGE_TRY(make_folder(parent, durable));
+    made = system_.make_folder(at(name));
+  }
+  if (!made && made.error() != EEXIST) return file_error("make the folder", at(name), made.error());
+  if (!durable || (!made && is_known(name))) return {};
+  VERGE_TRY(make_folder(parent, durable));
+  // Made by a run of the program that was killed before it could sync the name, it is still empty.
+  const auto names = system_.list(at(name));
+  if (!names) return file_error("list", at(name), names.error());
+  if (names->empty()) VERGE_TRY(sync_path(system_, at(parent)));
+  const std::lock_guard lock(mutex_);
+  known_.insert(name);
+  return {};
+}
+
+bool DiskFiles::is_known(const std::string& folder) {
+  const std::lock_guard lock(mutex_);
+  return known_.contains(folder);
+}
+
+void DiskFiles::forget(const std::string& folder) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(known_, [&](const auto& known) { return is_inside(known, folder); });
 }
 
 }  // namespace verge::update

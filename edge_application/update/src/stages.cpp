@@ -92,6 +92,15 @@ Result<void> judge(const ModelTrial& trial, const wire::Metadata& metadata) {
 
 }  // namespace
 
+wire::DevicePointer pointer_to(const wire::DesiredApplication& desired) {
+  wire::DevicePointer pointer;
+  pointer.application = desired.application;
+  pointer.version = desired.version;
+  pointer.target = desired.target;
+  pointer.digest = desired.digest;
+  return pointer;
+}
+
 Result<trust::Target> Stages::trusted(const std::string& path, const std::string& digest, const std::string& name,
                                       const std::string& version) {
   VERGE_ASSIGN(trust::Target target, trust.target(ports.network, path, ports.clock.now_ms() / 1000));
@@ -106,12 +115,10 @@ Result<trust::Target> Stages::trusted(const std::string& path, const std::string
 
 Result<FoundTarget> Stages::find(const wire::DesiredApplication& desired) {
   VERGE_TRY(trust.refresh(ports.network, ports.clock.now_ms() / 1000));
+  VERGE_TRY(stored.keep());
   FoundTarget found;
   VERGE_ASSIGN(found.target_, trusted(desired.target, desired.digest, desired.application, desired.version));
-  found.pointer_.application = desired.application;
-  found.pointer_.version = desired.version;
-  found.pointer_.target = desired.target;
-  found.pointer_.digest = desired.digest;
+  found.pointer_ = pointer_to(desired);
   return found;
 }
 
@@ -121,6 +128,11 @@ Result<void> Stages::fetch_document(const BlobOrder& order, Traffic& traffic) {
                  fmt::format("{}: expected a document of at most 4 MiB, got {}", order.digest,
                              human_bytes(static_cast<double>(order.size_bytes))));
   }
+  const bool begun = store.bytes_there(order) > 0;
+  VERGE_TRY(store.fetch(order, ports.network, traffic.fetched_bytes));
+  auto checked = store.check(order);
+  if (checked || !begun || checked.error().code() != ErrorCode::data_loss) return checked;
+  // What had come before may have been torn by a loss of power: that is no fault of the hub.
   VERGE_TRY(store.fetch(order, ports.network, traffic.fetched_bytes));
   return store.check(order);
 }
@@ -181,7 +193,16 @@ Result<Plan> Stages::plan(const wire::DevicePointer& pointer) {
 }
 
 Result<VerifiedApplication> Stages::check_content(const wire::DevicePointer& pointer, const Plan& plan) {
-  for (const auto& blob : plan.blobs) VERGE_TRY(store.check(blob));
+  // After a loss of power many may be torn: all are found at once, so that they count as one attempt.
+  Result<void> whole;
+  for (const auto& blob : plan.blobs) {
+    auto checked = store.check(blob);
+    const bool fetched_again =
+        !checked && (checked.error().code() == ErrorCode::data_loss || checked.error().code() == ErrorCode::not_found);
+    if (!checked && !fetched_again) return std::move(checked).error();
+    if (whole) whole = std::move(checked);
+  }
+  VERGE_TRY(std::move(whole));
   VerifiedApplication application;
   application.pointer_ = pointer;
   application.document_ = plan.document;
@@ -206,13 +227,16 @@ Result<VerifiedApplication> Stages::check_content(const wire::DevicePointer& poi
 Result<VerifiedTarget> Stages::verify(const DownloadedTarget& downloaded) {
   VerifiedTarget verified;
   VERGE_ASSIGN(verified.application_, check_content(downloaded.pointer_, downloaded.plan_));
+  // Before a pointer names them.
+  VERGE_TRY(store.keep_checked());
   verified.plan_ = downloaded.plan_;
   return verified;
 }
 
 Result<void> Stages::link_package(const Plan::Package& package) {
   const auto folder = ContentStore::package_folder(package.digest);
-  // A folder from before may be half there, or hold a file that was damaged and has been fetched anew since.
+  // A folder from before may be half there, or hold a file that was damaged and has been fetched anew since. This is
+  // looked at before every run, so that nothing here need be durable.
   const bool whole = std::ranges::all_of(package.content.files, [&](const package::PackageFile& file) {
     return ports.files.same(ContentStore::blob_name(file.digest), folder + "/" + file.path);
   });

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "content_store.hpp"
+#include "stored_metadata.hpp"
 #include "verge/package/image_layout.hpp"
 #include "verge/trust/client.hpp"
 #include "verge/update/ports.hpp"
@@ -69,6 +70,8 @@ class TestedCandidate : MoveOnly {
   [[nodiscard]] const VerifiedApplication& application() const noexcept { return application_; }
 };
 
+[[nodiscard]] wire::DevicePointer pointer_to(const wire::DesiredApplication& desired);
+
 /// How much travelled.
 struct Traffic {
   std::uint64_t total_bytes = 0;
@@ -81,6 +84,7 @@ struct Stages {
   Ports& ports;
   ContentStore& store;
   trust::Client& trust;
+  StoredMetadata& stored;
 
   Result<FoundTarget> find(const wire::DesiredApplication& desired);
   Result<DownloadedTarget> download(const FoundTarget& found, Traffic& traffic);

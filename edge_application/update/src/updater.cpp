@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "application_update.hpp"
+#include "stored_metadata.hpp"
 
 namespace verge::update {
 namespace {
@@ -13,38 +14,6 @@ namespace {
 constexpr std::uint64_t kDesiredLimitBytes = 4U << 20U;
 constexpr std::int64_t kIdleMs = 60'000;
 constexpr std::int64_t kRetryMs = 1000;
-
-/// Trusted metadata among the device's files.
-class StoredMetadata final : public trust::MetadataStore {
- public:
-  explicit StoredMetadata(Files& files) : files_(files) {}
-  Result<std::string> read(std::string_view role) override {
-    return files_.read(name(role), trust::kTargetsLimitBytes);
-  }
-  Result<void> write(std::string_view role, std::string_view content) override {
-    return files_.write(name(role), content);
-  }
-
- private:
-  static std::string name(std::string_view role) {
-    // Names of delegated roles come from outside: nothing in them may lead elsewhere.
-    std::string safe = "trust/";
-    for (const char c : role) {
-      const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
-      if (plain) {
-        safe += c;
-      } else {
-        constexpr std::string_view kDigits = "0123456789abcdef";
-        const auto byte = static_cast<unsigned char>(c);
-        safe += '%';
-        safe += kDigits[byte >> 4U];
-        safe += kDigits[byte & 15U];
-      }
-    }
-    return safe + ".json";
-  }
-  Files& files_;
-};
 
 }  // namespace
 
@@ -55,6 +24,8 @@ struct Updater::State {
   ContentStore store;
   std::map<std::string, std::unique_ptr<ApplicationUpdate>> applications;
   std::optional<wire::DesiredState> desired;  ///< Of the update thread.
+  bool kept = false;                          ///< It is durable.
+  bool met = false;                           ///< The applications that the disk has are known.
   bool tidy = true;
   std::function<void()> changed;
 
@@ -68,8 +39,15 @@ struct Updater::State {
 
   ApplicationUpdate& application(const std::string& name) {
     auto& found = applications[name];
-    if (!found) found = std::make_unique<ApplicationUpdate>(ports, store, trust, name);
+    if (!found) found = std::make_unique<ApplicationUpdate>(ports, store, trust, *metadata, name);
     return *found;
+  }
+
+  /// Those that the disk has. `met` stays false when it does not answer.
+  void meet_applications() {
+    const auto names = ports.files.list(kApplicationsFolder);
+    met = names.has_value();
+    for (const auto& name : names.value_or(std::vector<std::string>{})) application(name).restore();
   }
 
   [[nodiscard]] std::uint64_t revision() const {
@@ -104,6 +82,14 @@ struct Updater::State {
       desired_version = next->version;
     }
     desired = std::move(next);
+    kept = true;
+    return {};
+  }
+
+  /// What is acted on must be durable: the run before may have been killed before it could sync desired.json.
+  Result<void> keep_desired() {
+    if (!kept) VERGE_TRY(ports.files.sync(""));
+    kept = true;
     return {};
   }
 
@@ -124,13 +110,14 @@ struct Updater::State {
   }
 
   void tidy_store() {
+    if (!clear_removed(ports.files)) return;
     std::set<std::string> blobs;
     std::set<std::string> packages;
     for (const auto& [name, application] : applications) {
       if (application->in_progress() || !application->collect(blobs, packages)) return;
     }
-    store.keep_only(blobs, packages);
-    tidy = false;
+    // What cannot be removed now is tried again in the next step.
+    tidy = !store.keep_only(blobs, packages);
   }
 };
 
@@ -145,6 +132,7 @@ Result<std::unique_ptr<Updater>> Updater::create(Ports ports, std::string_view t
 
 void Updater::restore() {
   State& s = *state_;
+  for (const auto* folder : {"", StoredMetadata::kFolder}) s.ports.files.remove_unfinished(folder);
   const auto text = s.ports.files.read("desired.json", kDesiredLimitBytes);
   if (text) {
     const auto node = wire::parse_json(*text, "desired.json");
@@ -156,10 +144,8 @@ void Updater::restore() {
       s.desired_version = s.desired->version;
     }
   }
-  (void)s.ports.files.remove(kRemovedFolder).has_value();  // Left by a crash; if it stays, the next removal clears it.
-  for (const auto& name : s.ports.files.list("applications").value_or(std::vector<std::string>{})) {
-    s.application(name).restore();
-  }
+  (void)clear_removed(s.ports.files).has_value();  // What stays is cleared when the store is tidied.
+  s.meet_applications();
   s.publish();
 }
 
@@ -170,8 +156,13 @@ void Updater::want(wire::DesiredState desired) {
 
 std::int64_t Updater::step() {
   State& s = *state_;
-  if (!s.take_over()) return kRetryMs;
+  if (!s.met) {
+    s.meet_applications();
+    s.publish();
+  }
+  if (!s.met || !s.take_over()) return kRetryMs;
   if (!s.desired) return kIdleMs;
+  if (!s.keep_desired()) return kRetryMs;
   const auto before = s.revision();
   std::int64_t wait = kIdleMs;
   if (s.remove_one()) {
@@ -180,9 +171,10 @@ std::int64_t Updater::step() {
   }
   for (const auto& desired : s.desired->applications) {
     auto& application = s.application(desired.application);
-    const bool was_busy = application.in_progress();
+    const bool had_ended = application.has_ended();
     wait = std::min(wait, application.step(desired, s.desired->frozen));
-    if (was_busy && !application.in_progress()) s.tidy = true;
+    // From here on nothing needs what only the version before the previous one needed.
+    if (!had_ended && application.has_ended()) s.tidy = true;
   }
   if (s.revision() != before) s.publish();
   if (s.tidy) s.tidy_store();

@@ -1,119 +1,78 @@
 #include "verge/base/file.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <cerrno>
-#include <cstring>
+#include <cstdlib>
+#include <random>
 #include <system_error>
 
 #include <fmt/format.h>
 
+#include "verge/base/file_system.hpp"
+
 namespace verge {
 namespace {
 
-/// A file descriptor that closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const noexcept { return fd_; }
-  [[nodiscard]] bool valid() const noexcept { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
-
-Error system_error(std::string_view what, const std::filesystem::path& path, int error) {
-  ErrorCode code = ErrorCode::unavailable;
-  std::string_view id = "VRG-BAS-001";
-  std::string_view advice;
-  if (error == ENOENT || error == ENOTDIR) {
-    code = ErrorCode::not_found;
-    advice = "; check the path";
-  } else if (error == EACCES || error == EPERM || error == EROFS) {
-    code = ErrorCode::permission_denied;
-    advice = "; check the owner and the rights";
-  } else if (error == ENOSPC || error == EDQUOT) {
-    code = ErrorCode::resource_exhausted;
-    id = "VRG-BAS-002";
-    advice = "; free some space and try again: nothing was changed";
-  }
-  return Error(code, id, fmt::format("cannot {} '{}': {}{}", what, path.string(), std::strerror(error), advice));
-}
-
 template <typename Container>
-Result<Container> read_whole(const std::filesystem::path& path, std::uint64_t limit_bytes) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file.valid()) return system_error("read", path, errno);
-  struct stat status {};
-  if (::fstat(file.get(), &status) != 0) return system_error("read", path, errno);
-  if (!S_ISREG(status.st_mode)) {
-    return Error(ErrorCode::invalid_argument, "VRG-BAS-005",
-                 fmt::format("expected a file, got {} '{}'",
-                             S_ISDIR(status.st_mode) ? "the folder" : "something else at", path.string()));
+Result<Container> read_whole(FileSystem& system, const std::string& path, std::uint64_t limit_bytes) {
+  const auto number = system.open(path);
+  if (!number) return file_error("read", path, number.error());
+  const OpenFile file(system, *number);
+  const auto status = system.status(file.get());
+  if (!status) return file_error("read", path, status.error());
+  if (!status->is_file) {
+    return Error(
+        ErrorCode::invalid_argument, "VRG-BAS-005",
+        fmt::format("expected a file, got {} '{}'", status->is_folder ? "the folder" : "something else at", path));
   }
-  const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (size > limit_bytes) {
-    return Error(ErrorCode::resource_exhausted, "VRG-BAS-003",
-                 fmt::format("'{}' is too large: expected at most {} bytes, got {}", path.string(), limit_bytes, size));
+  if (status->size_bytes > limit_bytes) {
+    return Error(
+        ErrorCode::resource_exhausted, "VRG-BAS-003",
+        fmt::format("'{}' is too large: expected at most {} bytes, got {}", path, limit_bytes, status->size_bytes));
   }
   Container content;
-  content.resize(size);
+  content.resize(status->size_bytes);
+  const auto bytes = std::as_writable_bytes(std::span(content.data(), content.size()));
   std::size_t done = 0;
-  while (done < content.size()) {
-    const auto got = ::read(file.get(), content.data() + done, content.size() - done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return system_error("read", path, errno);
-    if (got == 0) break;  // It shrank while we read; what is there is the content.
-    done += static_cast<std::size_t>(got);
+  while (done < bytes.size()) {
+    const auto got = system.read(file.get(), bytes.subspan(done));
+    if (!got) return file_error("read", path, got.error());
+    if (*got == 0) break;  // It shrank while we read; what is there is the content.
+    done += *got;
   }
   content.resize(done);
   return content;
 }
 
-Result<void> sync_folder(const std::filesystem::path& folder) {
-  const Descriptor handle(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!handle.valid() || ::fsync(handle.get()) != 0) return system_error("sync", folder, errno);
-  return {};
+std::filesystem::path parent_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+/// A name that no other writer of the same file has.
+std::string temporary_beside(const std::filesystem::path& path) {
+  std::random_device random;
+  return (parent_of(path) / fmt::format(".{}.{:08x}{:08x}", path.filename().string(), random(), random())).string();
 }
 
 }  // namespace
 
 Result<std::vector<std::byte>> read_file(const std::filesystem::path& path, std::uint64_t limit_bytes) {
-  return read_whole<std::vector<std::byte>>(path, limit_bytes);
+  return read_whole<std::vector<std::byte>>(real_file_system(), path.string(), limit_bytes);
 }
 
 Result<std::string> read_text(const std::filesystem::path& path, std::uint64_t limit_bytes) {
-  return read_whole<std::string>(path, limit_bytes);
+  return read_whole<std::string>(real_file_system(), path.string(), limit_bytes);
+}
+
+Result<std::string> read_text(FileSystem& system, const std::string& path, std::uint64_t limit_bytes) {
+  return read_whole<std::string>(system, path, limit_bytes);
 }
 
 Result<void> write_file(const std::filesystem::path& path, std::span<const std::byte> content) {
-  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  std::error_code made;
-  std::filesystem::create_directories(folder, made);
-  if (made) return system_error("make the folder", folder, made.value());
-  std::string temporary = (folder / fmt::format(".{}.XXXXXX", path.filename().string())).string();
-  const Descriptor file(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (!file.valid()) return system_error("write", path, errno);
-  const auto fail = [&](int error) {
-    ::unlink(temporary.c_str());
-    return system_error("write", path, error);
-  };
-  std::size_t done = 0;
-  while (done < content.size()) {
-    const auto put = ::write(file.get(), content.data() + done, content.size() - done);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return fail(errno);
-    done += static_cast<std::size_t>(put);
-  }
-  if (::fchmod(file.get(), 0644) != 0 || ::fsync(file.get()) != 0) return fail(errno);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail(errno);
-  return sync_folder(folder);
+  FileSystem& system = real_file_system();
+  const auto folder = parent_of(path);
+  VERGE_TRY(make_durable_folder(system, folder.string()));
+  VERGE_TRY(replace_file(system, path.string(), temporary_beside(path), content));
+  return sync_path(system, folder.string());
 }
 
 Result<void> write_file(const std::filesystem::path& path, std::string_view content) {
@@ -143,9 +102,9 @@ Result<std::filesystem::path> path_inside(const std::filesystem::path& root, std
 Result<TemporaryFolder> TemporaryFolder::create(std::string_view prefix) {
   std::error_code error;
   const auto parent = std::filesystem::temp_directory_path(error);
-  if (error) return system_error("use the temporary folder", parent, error.value());
+  if (error) return file_error("use the temporary folder", parent.string(), error.value());
   std::string name = (parent / fmt::format("{}XXXXXX", prefix)).string();
-  if (::mkdtemp(name.data()) == nullptr) return system_error("make a temporary folder in", parent, errno);
+  if (::mkdtemp(name.data()) == nullptr) return file_error("make a temporary folder in", parent.string(), errno);
   return TemporaryFolder(std::filesystem::path(name));
 }
 

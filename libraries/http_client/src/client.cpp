@@ -5,6 +5,7 @@
 #include <charconv>
 #include <condition_variable>
 #include <cstdio>
+#include <ctime>
 #include <mutex>
 #include <optional>
 
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::size_t kHeaderLimitBytes = 256U << 10U;
 constexpr std::uint64_t kErrorBodyLimitBytes = 64U << 10U;
+constexpr std::chrono::seconds kLongestWait{3600};
 
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 using Sink = std::function<Result<void>(std::span<const std::byte>)>;
@@ -116,6 +118,18 @@ bool begins_at(std::string_view content_range, std::uint64_t offset) {
   return content_range.starts_with(fmt::format("bytes {}-", offset));
 }
 
+/// Seconds, or a date.
+std::optional<std::chrono::seconds> retry_after(std::string_view value) {
+  long long seconds = 0;
+  const auto read = std::from_chars(value.data(), value.data() + value.size(), seconds);
+  if (!value.empty() && read.ec == std::errc{} && read.ptr == value.data() + value.size()) {
+    return std::chrono::seconds(std::max(seconds, 0LL));
+  }
+  const auto date = curl_getdate(std::string(value).c_str(), nullptr);
+  if (date < 0) return std::nullopt;
+  return std::chrono::seconds(std::max<long long>(date - std::time(nullptr), 0));
+}
+
 curl_blob blob_of(const std::string& text) {
   // COPY: libcurl keeps it with a connection, maybe longer than the request lasts.
   return {const_cast<char*>(text.data()), text.size(), CURL_BLOB_COPY};
@@ -127,6 +141,7 @@ struct Client::State {
   ClientOptions options;
   bool loopback = false;
   Transfer transfer;
+  std::chrono::steady_clock::time_point not_before{};  ///< As the server asked. Of whoever has the turn.
 
   std::mutex mutex;
   std::condition_variable_any free;
@@ -162,7 +177,21 @@ struct Client::State {
   Result<void> run(const Transfer::Patience& patience, const std::stop_token& stop, Receiver& receiver) {
     auto done = transfer.run(patience, stop);
     if (!done && receiver.refused) return std::move(*receiver.refused);
+    if (done) obey(receiver.reply);
     return done;
+  }
+  /// Keeps when the server wants to be asked again.
+  void obey(const Reply& reply) {
+    if (reply.status != 429 && reply.status != 503) return;
+    const auto wait = retry_after(reply.header("retry-after"));
+    if (wait) not_before = std::chrono::steady_clock::now() + std::min(*wait, kLongestWait);
+  }
+  [[nodiscard]] Result<void> may_ask() const {
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= not_before) return {};
+    return Error(ErrorCode::unavailable, "VRG-HTC-010",
+                 fmt::format("{} asked to be left alone for another {} s", options.base_url,
+                             std::chrono::ceil<std::chrono::seconds>(not_before - now).count()));
   }
   static CURLcode set_up_tls(CURL*, void* context, void* state) {
     auto* self = static_cast<State*>(state);
@@ -180,7 +209,16 @@ CURL* Client::State::begin(const std::string& path, Receiver& receiver) {
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &receiver);
   curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-  if (loopback) curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  if (!options.proxy.empty()) {
+    curl_easy_setopt(easy, CURLOPT_PROXY, options.proxy.c_str());
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");  // What was asked for holds, whatever the environment says.
+  } else if (loopback) {
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  }
+  if (!options.proxy_ca_certificate.empty()) {
+    curl_blob blob = blob_of(options.proxy_ca_certificate);
+    curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO_BLOB, &blob);
+  }
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
   curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, set_up_tls);
@@ -237,6 +275,7 @@ Result<Reply> Client::send(const Call& call, const std::stop_token& stop) {
   VERGE_TRY(check_call(call.path, call.headers));
   const auto turn = state_->wait_for_turn(stop);
   if (turn == nullptr) return Error(ErrorCode::cancelled, "VRG-HTC-005", "the request was stopped before it was sent");
+  VERGE_TRY(state_->may_ask());
   Receiver receiver;
   receiver.sink = into(receiver.reply.body, call.limit_bytes);
   CURL* easy = state_->begin(call.path, receiver);
@@ -283,6 +322,7 @@ Result<void> Client::download(const std::string& path, std::uint64_t offset, con
   VERGE_TRY(check_call(path, {}));
   const auto turn = state_->wait_for_turn(stop);
   if (turn == nullptr) return Error(ErrorCode::cancelled, "VRG-HTC-005", "the download was stopped before it began");
+  VERGE_TRY(state_->may_ask());
   Receiver receiver;
   std::uint64_t passed = 0;
   const auto keep_error = into(receiver.reply.body, kErrorBodyLimitBytes);
@@ -303,6 +343,9 @@ Result<void> Client::download(const std::string& path, std::uint64_t offset, con
     return sink(piece.subspan(dropped));
   };
   CURL* easy = state_->begin(path, receiver);
+  if (const auto most = state_->options.max_download_bytes_per_s; most > 0) {
+    curl_easy_setopt(easy, CURLOPT_MAX_RECV_SPEED_LARGE, static_cast<curl_off_t>(most));
+  }
   std::vector<std::pair<std::string, std::string>> headers;
   if (offset > 0) headers.emplace_back("Range", fmt::format("bytes={}-", offset));
   const auto list = state_->set_headers(easy, std::move(headers));

@@ -93,6 +93,9 @@ Result<void> check_pem(const ClientOptions& options) {
   if (!options.ca_certificate.empty() && certificate_of(options.ca_certificate) == nullptr) {
     return not_pem("ca_certificate", "a certificate");
   }
+  if (!options.proxy_ca_certificate.empty() && certificate_of(options.proxy_ca_certificate) == nullptr) {
+    return not_pem("proxy_ca_certificate", "a certificate");
+  }
   if (options.client_certificate.empty() && options.client_key.empty()) return {};
   const auto certificate = certificate_of(options.client_certificate);
   if (certificate == nullptr) return not_pem("client_certificate", "a certificate");

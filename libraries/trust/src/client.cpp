@@ -7,6 +7,7 @@
 
 #include "delegations.hpp"
 #include "metadata.hpp"
+#include "verge/crypto/sha256.hpp"
 
 namespace verge::trust {
 namespace {
@@ -94,16 +95,43 @@ Result<Root> verified_root(std::string_view text, const Root* by) {
   return root;
 }
 
+/// The text of a role that was verified last by the present root. What is stored is mostly what the repository offers
+/// again: the same bytes need not be parsed and verified anew, time after time.
+template <typename T>
+class Verified {
+ public:
+  [[nodiscard]] const T* find(std::string_view text) const {
+    return content_ && crypto::sha256(text) == digest_ ? &*content_ : nullptr;
+  }
+  void keep(std::string_view text, const T& content) {
+    digest_ = crypto::sha256(text);
+    content_ = content;
+  }
+
+ private:
+  std::string digest_;
+  std::optional<T> content_;
+};
+
+/// The timestamp or snapshot in `text`. Errors: those of verified() and of `read`.
+template <typename T>
+Result<T> verified_content(const Root& root, std::string_view role, std::string_view text,
+                           Result<T> (*read)(const SignedFile&), Verified<T>& last) {
+  if (const T* known = last.find(text)) return *known;
+  VERGE_ASSIGN(const SignedFile file, verified(root, text, role));
+  VERGE_ASSIGN(T content, read(file));
+  last.keep(text, content);
+  return content;
+}
+
 /// The stored timestamp or snapshot, if the root still stands for it: expired or not, it tells what was trusted.
 template <typename T>
 Result<std::optional<T>> read_stored(MetadataStore& store, const Root& root, std::string_view role,
-                                     Result<T> (*read)(const SignedFile&)) {
+                                     Result<T> (*read)(const SignedFile&), Verified<T>& last) {
   VERGE_ASSIGN(const std::string text, stored(store, role));
   if (text.empty()) return std::optional<T>();
   // Signed by keys that the root no longer names: a repository recovers from a too high version in this way.
-  const auto file = verified(root, text, role);
-  if (!file) return std::optional<T>();
-  auto content = read(*file);
+  auto content = verified_content(root, role, text, read, last);
   return content ? std::optional<T>(std::move(*content)) : std::optional<T>();
 }
 
@@ -124,13 +152,16 @@ struct Client::State {
   MetadataStore& store;
   Root root;
   std::optional<TrustedSet> trusted;
+  Verified<Timestamp> last_timestamp{};  ///< These three by the present root.
+  Verified<Snapshot> last_snapshot{};
+  Verified<Targets> last_targets{};
 
   Result<void> refresh_root(MetadataSource& source);
   Result<Timestamp> refresh_timestamp(MetadataSource& source, std::int64_t now_s);
-  Result<Snapshot> refresh_snapshot(MetadataSource& source, const Timestamp& timestamp, std::int64_t now_s);
+  Result<Snapshot> refresh_snapshot(MetadataSource& source, const FileMeta& declared, std::int64_t now_s);
   /// A targets role, stored or fetched. `keys` and `role` are what its delegator says.
-  Result<Targets> load_targets(MetadataSource& source, const Snapshot& snapshot, std::string_view name,
-                               const Role& role, const KeySet& keys, std::int64_t now_s);
+  Result<Targets> load_targets(MetadataSource& source, const Snapshot& by, std::string_view name, const Role& role,
+                               const KeySet& keys, std::int64_t now_s);
   Result<const Targets*> load_delegated(MetadataSource& source, const std::string& delegator, const Delegate& delegate,
                                         const KeySet& keys, std::int64_t now_s);
   std::optional<std::int64_t> version_in_name(std::int64_t version) const {
@@ -168,14 +199,16 @@ Result<void> Client::State::refresh_root(MetadataSource& source) {
     if (next.header.version > wanted) return mismatch(kRoot, wanted, next.header.version);
     VERGE_TRY(store.write(kRoot, *text));
     root = std::move(next);
+    last_timestamp = {};
+    last_snapshot = {};
+    last_targets = {};
   }
 }
 
 Result<Timestamp> Client::State::refresh_timestamp(MetadataSource& source, std::int64_t now_s) {
-  VERGE_ASSIGN(auto old, read_stored(store, root, kTimestamp, read_timestamp));
+  VERGE_ASSIGN(auto old, read_stored(store, root, kTimestamp, read_timestamp, last_timestamp));
   VERGE_ASSIGN(const std::string text, fetch(source, kTimestamp, std::nullopt, kTimestampLimitBytes));
-  VERGE_ASSIGN(const SignedFile file, verified(root, text, kTimestamp));
-  VERGE_ASSIGN(Timestamp offered, read_timestamp(file));
+  VERGE_ASSIGN(Timestamp offered, verified_content(root, kTimestamp, text, read_timestamp, last_timestamp));
   if (old) {
     if (offered.header.version < old->header.version) {
       return rollback(kTimestamp, old->header.version, offered.header.version);
@@ -193,16 +226,13 @@ Result<Timestamp> Client::State::refresh_timestamp(MetadataSource& source, std::
   return offered;
 }
 
-Result<Snapshot> Client::State::refresh_snapshot(MetadataSource& source, const Timestamp& timestamp,
-                                                 std::int64_t now_s) {
-  const FileMeta& declared = timestamp.snapshot;
-  VERGE_ASSIGN(auto old, read_stored(store, root, kSnapshot, read_snapshot));
+Result<Snapshot> Client::State::refresh_snapshot(MetadataSource& source, const FileMeta& declared, std::int64_t now_s) {
+  VERGE_ASSIGN(auto old, read_stored(store, root, kSnapshot, read_snapshot, last_snapshot));
   if (old && old->header.version == declared.version && check_expiry(old->header, now_s)) return std::move(*old);
   const auto limit = std::min(declared.length_bytes.value_or(kSnapshotLimitBytes), kSnapshotLimitBytes);
   VERGE_ASSIGN(const std::string text, fetch(source, kSnapshot, version_in_name(declared.version), limit));
   VERGE_TRY(check_content(declared, text, "snapshot.json"));
-  VERGE_ASSIGN(const SignedFile file, verified(root, text, kSnapshot));
-  VERGE_ASSIGN(Snapshot offered, read_snapshot(file));
+  VERGE_ASSIGN(Snapshot offered, verified_content(root, kSnapshot, text, read_snapshot, last_snapshot));
   if (offered.header.version != declared.version) return mismatch(kSnapshot, declared.version, offered.header.version);
   if (old) VERGE_TRY(check_rollback(*old, offered));
   VERGE_TRY(check_expiry(offered.header, now_s));
@@ -210,28 +240,36 @@ Result<Snapshot> Client::State::refresh_snapshot(MetadataSource& source, const T
   return offered;
 }
 
-Result<Targets> Client::State::load_targets(MetadataSource& source, const Snapshot& snapshot, std::string_view name,
+Result<Targets> Client::State::load_targets(MetadataSource& source, const Snapshot& by, std::string_view name,
                                             const Role& role, const KeySet& keys, std::int64_t now_s) {
-  const auto declared = snapshot.files.find(fmt::format("{}.json", name));
-  if (declared == snapshot.files.end()) return not_in_snapshot(name);
+  const auto declared = by.files.find(fmt::format("{}.json", name));
+  if (declared == by.files.end()) return not_in_snapshot(name);
   const FileMeta& meta = declared->second;
+  const bool is_top = &keys == &root.keys;
   const auto check = [&](std::string_view text) -> Result<Targets> {
     VERGE_TRY(check_content(meta, text, declared->first));
+    if (const Targets* known = is_top ? last_targets.find(text) : nullptr) {
+      if (known->header.version != meta.version) return mismatch(name, meta.version, known->header.version);
+      VERGE_TRY(check_expiry(known->header, now_s));
+      return *known;
+    }
     VERGE_ASSIGN(const SignedFile file, open_signed(text, kTargets, name));
     VERGE_TRY(check_signatures(file, role, keys));
     if (file.header.version != meta.version) return mismatch(name, meta.version, file.header.version);
     VERGE_TRY(check_expiry(file.header, now_s));
-    return read_targets(file);
+    VERGE_ASSIGN(Targets content, read_targets(file));
+    if (is_top) last_targets.keep(text, content);
+    return content;
   };
   VERGE_ASSIGN(const std::string old, stored(store, name));
   if (!old.empty()) {
-    if (auto targets = check(old)) return targets;
+    if (auto content = check(old)) return content;
   }
   const auto limit = std::min(meta.length_bytes.value_or(kTargetsLimitBytes), kTargetsLimitBytes);
   VERGE_ASSIGN(const std::string text, fetch(source, name, version_in_name(meta.version), limit));
-  VERGE_ASSIGN(Targets targets, check(text));
+  VERGE_ASSIGN(Targets content, check(text));
   VERGE_TRY(store.write(percent_encoded(name), text));
-  return targets;
+  return content;
 }
 
 Result<void> Client::refresh(MetadataSource& source, std::int64_t now_s) {
@@ -239,7 +277,7 @@ Result<void> Client::refresh(MetadataSource& source, std::int64_t now_s) {
   VERGE_TRY(state.refresh_root(source));
   VERGE_TRY(check_expiry(state.root.header, now_s));
   VERGE_ASSIGN(Timestamp timestamp, state.refresh_timestamp(source, now_s));
-  VERGE_ASSIGN(Snapshot snapshot, state.refresh_snapshot(source, timestamp, now_s));
+  VERGE_ASSIGN(Snapshot snapshot, state.refresh_snapshot(source, timestamp.snapshot, now_s));
   const Role& role = state.root.roles.find(kTargets)->second;
   VERGE_ASSIGN(Targets targets, state.load_targets(source, snapshot, kTargets, role, state.root.keys, now_s));
   state.trusted = TrustedSet{std::move(timestamp), std::move(snapshot), std::move(targets), {}};

@@ -56,6 +56,14 @@ std::string respond(const std::string& request) {
   if (path == "/refused") {
     return answer(R"({"error": "no such model [VRG-HUB-123]"})", "503 Busy\r\nRetry-After: 7");
   }
+  if (path.starts_with("/refused_")) {
+    const std::string after = path.ends_with("2099")   ? "\r\nRetry-After: Thu, 01 Jan 2099 00:00:00 GMT"
+                              : path.ends_with("1999") ? "\r\nRetry-After: Fri, 01 Jan 1999 00:00:00 GMT"
+                              : path.ends_with("soon") ? "\r\nRetry-After: soon"
+                                                       : "";
+    return answer("{}", "503 Busy" + after);
+  }
+  if (path == "/large") return answer(std::string(60'000, 'x'));
   if (path == "/whole") return answer("0123456789");
   if (path == "/ranged") return answer("456789", "206 Partial\r\nContent-Range: bytes 4-9/10");
   if (path == "/other_range") return answer("0123456789", "206 Partial\r\nContent-Range: bytes 0-9/10");
@@ -270,6 +278,67 @@ TEST_F(HttpClient, TellsWhatCannotBeReachedFromWhatBrokeOff) {
   EXPECT_EQ(id_of(get(gone)), "VRG-HTC-001");
 }
 
+TEST_F(HttpClient, LeavesAServerAloneThatAskedForIt) {
+  start(issue(authority_, CertificateUse::server));
+  const auto hub = client();
+  Call call;
+  call.path = "/refused";
+  ASSERT_EQ(hub->send(call)->status, 503);
+  const auto connections = server_->connections();
+  call.path = "/";
+  const auto again = hub->send(call);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().id(), "VRG-HTC-010");
+  EXPECT_EQ(again.error().code(), ErrorCode::unavailable);
+  EXPECT_THAT(again.error().message(), HasSubstr("for another"));
+  const auto ignore = [](std::span<const std::byte>) -> Result<void> { return {}; };
+  EXPECT_EQ(hub->download("/whole", 0, ignore, 5s).error().id(), "VRG-HTC-010");
+  EXPECT_EQ(server_->connections(), connections);
+  call.path = "/later";
+  EXPECT_EQ(client()->send(call)->status, 200) << "another client was not asked";
+}
+
+TEST_F(HttpClient, ADateSaysWhenTooAndNonsenseSaysNothing) {
+  start(issue(authority_, CertificateUse::server));
+  for (const auto& [path, waits] : {std::pair{"/refused_until_2099", true},
+                                    {"/refused_until_1999", false},
+                                    {"/refused_soon", false},
+                                    {"/refused_without_a_word", false}}) {
+    const auto hub = client();
+    Call call;
+    call.path = path;
+    ASSERT_EQ(hub->send(call)->status, 503);
+    EXPECT_EQ(hub->send(call).has_value(), !waits) << path;
+  }
+}
+
+TEST_F(HttpClient, DownloadsKeepToTheirRate) {
+  start(issue(authority_, CertificateUse::server));
+  auto slow = options();
+  slow.max_download_bytes_per_s = 20'000;
+  const auto hub = std::move(*Client::create(slow));
+  std::size_t got = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_TRUE(hub->download(
+      "/large", 0,
+      [&](std::span<const std::byte> bytes) -> Result<void> {
+        got += bytes.size();
+        return {};
+      },
+      5s));
+  EXPECT_EQ(got, 60'000U);
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, 1s) << "60 kB at 20 kB/s, of which the first may come at once";
+}
+
+TEST_F(HttpClient, GoesThroughAProxyEvenToThisMachine) {
+  start(issue(authority_, CertificateUse::server));
+  auto through = options();
+  through.proxy = "http://127.0.0.1:1";  // Nobody listens there.
+  const auto reply = get(through);
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().id(), "VRG-HTC-001");
+}
+
 TEST_F(HttpClient, DownloadsGoOnWhereTheyEnded) {
   start(issue(authority_, CertificateUse::server));
   EXPECT_EQ(download("/ranged", 4), "456789");
@@ -383,6 +452,10 @@ TEST(ErrorOfReply, TakesTextAndIdentifierFromTheBody) {
   EXPECT_EQ(plain.code(), ErrorCode::unavailable);
   EXPECT_EQ(plain.id(), "VRG-HTC-009");
   EXPECT_EQ(plain.message(), "busy [now] (Retry-After: 30)");
+  const auto registry = error_with(403, R"({"errors":[{"code":"DENIED","message":"no room [VRG-OCI-012]"}]})");
+  EXPECT_EQ(registry.code(), ErrorCode::permission_denied);
+  EXPECT_EQ(registry.id(), "VRG-OCI-012");
+  EXPECT_EQ(registry.message(), "no room");
 }
 
 TEST(ErrorOfReply, SaysSomethingOfAnyBody) {

@@ -8,8 +8,9 @@
 
 #include <gtest/gtest.h>
 
-#include "faulty_files.hpp"
 #include "hub.hpp"
+#include "modelled_disk.hpp"
+#include "verge/update/disk_files.hpp"
 #include "verge/update/updater.hpp"
 #include "verge/wire/update_record.hpp"
 
@@ -28,46 +29,48 @@ using Fault = std::function<Result<void>(std::string_view operation, const std::
 
 class ScriptedFiles final : public Files {
  public:
-  explicit ScriptedFiles(Chance& chance) : disk(chance, 0) {}
+  /// The agent starts: what it knew of the disk is gone.
+  void start() { files_.emplace("", disk); }
   Result<std::string> read(const std::string& name, std::uint64_t limit) override {
     VERGE_TRY(ask("read", name));
-    return disk.read(name, limit);
+    return files_->read(name, limit);
   }
   Result<void> write(const std::string& name, std::string_view content) override {
     VERGE_TRY(ask("write", name));
-    VERGE_TRY(disk.write(name, content));
+    VERGE_TRY(files_->write(name, content));
     return ask("written", name);
   }
   Result<void> append(const std::string& name, std::span<const std::byte> bytes) override {
     VERGE_TRY(ask("append", name));
-    return disk.append(name, bytes);
+    return files_->append(name, bytes);
   }
   Result<void> sync(const std::string& name) override {
     VERGE_TRY(ask("sync", name));
-    return disk.sync(name);
+    return files_->sync(name);
   }
-  Result<std::uint64_t> size(const std::string& name) override { return disk.size(name); }
+  Result<std::uint64_t> size(const std::string& name) override { return files_->size(name); }
   Result<std::string> digest(const std::string& name) override {
     VERGE_TRY(ask("digest", name));
-    return disk.digest(name);
+    return files_->digest(name);
   }
   Result<void> rename(const std::string& from, const std::string& to) override {
     VERGE_TRY(ask("rename", from));
-    return disk.rename(from, to);
+    return files_->rename(from, to);
   }
   Result<void> link(const std::string& from, const std::string& to) override {
     VERGE_TRY(ask("link", to));
-    return disk.link(from, to);
+    return files_->link(from, to);
   }
-  bool same(const std::string& a, const std::string& b) override { return disk.same(a, b); }
+  bool same(const std::string& a, const std::string& b) override { return files_->same(a, b); }
   Result<void> remove(const std::string& name) override {
     VERGE_TRY(ask("remove", name));
-    return disk.remove(name);
+    return files_->remove(name);
   }
-  Result<std::vector<std::string>> list(const std::string& folder) override { return disk.list(folder); }
+  Result<std::vector<std::string>> list(const std::string& folder) override { return files_->list(folder); }
+  void remove_unfinished(const std::string& folder) override { files_->remove_unfinished(folder); }
   std::uint64_t free_bytes() override { return free; }
 
-  simulator::FaultyFiles disk;
+  simulator::ModelledDisk disk;
   Fault fault;
   std::uint64_t free = std::uint64_t{1} << 40U;
 
@@ -75,6 +78,7 @@ class ScriptedFiles final : public Files {
   Result<void> ask(std::string_view operation, const std::string& name) {
     return fault ? fault(operation, name) : Result<void>{};
   }
+  std::optional<DiskFiles> files_;
 };
 
 class ScriptedNetwork final : public Network {
@@ -180,11 +184,12 @@ inline const simulator::Version& version(Quality quality, int nth = 0) {
 
 class Bench {
  public:
-  Bench() : files(chance), network(hub()), runtime(hub(), clock) { start(); }
+  Bench() : network(hub()), runtime(hub(), clock) { start(); }
 
   /// The agent starts, and takes over what the disk has.
   void start() {
     runtime.running.reset();
+    files.start();
     auto made = Updater::create({clock, chance, files, network, runtime}, hub().root());
     if (!made) throw std::runtime_error(made.error().text());
     updater = std::move(*made);
@@ -193,7 +198,7 @@ class Bench {
   /// As a loss of power ends it.
   void crash() {
     updater.reset();
-    files.disk.lose_power();
+    files.disk.lose_power({});
     clock.pass(1000);
     start();
   }

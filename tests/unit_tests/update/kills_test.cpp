@@ -132,7 +132,7 @@ TEST(KilledAgain, AFallBackWhoseRecordWasLostIsStillTold) {
   bench.commit(1);
   const auto& first = version(Quality::good).desired;
   const auto& second = version(Quality::good, 1).desired;
-  bench.files.disk.rot("store/blobs/sha256/" + second.digest.substr(7));
+  bench.files.disk.flip_bit("/store/blobs/sha256/" + second.digest.substr(7), 0);
   int kills = 0;
   bench.files.fault = [&](std::string_view operation, const std::string& name) -> Result<void> {
     if (operation == "written" && name.ends_with("/active.json") && kills++ == 0) throw Crash{};
@@ -154,7 +154,7 @@ TEST(KilledAgain, AFallBackDoesNotEndTheUpdateThatWaits) {
   bench.want(version(Quality::good, 2), 0);
   bench.freeze(true);
   bench.run_to(Step::pending);
-  bench.files.disk.rot("store/blobs/sha256/" + version(Quality::good, 1).desired.digest.substr(7));
+  bench.files.disk.flip_bit("/store/blobs/sha256/" + version(Quality::good, 1).desired.digest.substr(7), 0);
   bench.crash();
   EXPECT_EQ(bench.runtime.running->version, version(Quality::good).desired.version);
   EXPECT_EQ(bench.record().step, Step::pending);
@@ -218,7 +218,7 @@ bool removed_with_a_kill(int at) {
   EXPECT_EQ(bench.record().step, Step::rolled_back) << bench.reason();
   EXPECT_FALSE(bench.runtime.running) << "killed at operation " << at << ": " << bench.runtime.running->version
                                       << " runs and never proved itself";
-  EXPECT_EQ(bench.files.disk.list("removed").value(), std::vector<std::string>{}) << "killed at operation " << at;
+  EXPECT_EQ(bench.files.list("removed").value(), std::vector<std::string>{}) << "killed at operation " << at;
   return killed;
 }
 

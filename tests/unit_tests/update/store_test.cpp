@@ -1,4 +1,6 @@
 // The store on a real disk, and downloads that go on where they broke off.
+#include <algorithm>
+
 #include "bench.hpp"
 
 #include "content_store.hpp"
@@ -72,6 +74,27 @@ TEST_F(OnDisk, RemovesAndLists) {
   ASSERT_TRUE(files_.remove("f"));
   ASSERT_TRUE(files_.remove("f")) << "what is not there is no error";
   EXPECT_TRUE(files_.list("f").value().empty());
+}
+
+TEST_F(OnDisk, WhatACutOffWriteHasLeftIsReplacedAndRemoved) {
+  ASSERT_TRUE(files_.append("f/.a.json.part", bytes("half")));
+  ASSERT_TRUE(files_.append("f/.b.json.part", bytes("half")));
+  ASSERT_TRUE(files_.write("f/a.json", "whole"));
+  EXPECT_EQ(files_.read("f/a.json", 10).value(), "whole");
+  EXPECT_EQ(files_.list("f").value(), (std::vector<std::string>{".b.json.part", "a.json"}));
+  files_.remove_unfinished("f");
+  files_.remove_unfinished("none");
+  EXPECT_EQ(files_.list("f").value(), std::vector<std::string>{"a.json"});
+}
+
+TEST_F(OnDisk, AFolderThatVanishedIsMadeAgain) {
+  ASSERT_TRUE(files_.write("f/g/a", "1"));
+  ASSERT_TRUE(files_.append("p/q/b", bytes("1")));
+  std::filesystem::remove_all(files_.path("f"));
+  std::filesystem::remove_all(files_.path("p"));
+  EXPECT_TRUE(files_.write("f/g/a", "2"));
+  EXPECT_TRUE(files_.append("p/q/b", bytes("2")));
+  EXPECT_EQ(files_.read("f/g/a", 10).value() + files_.read("p/q/b", 10).value(), "22");
 }
 
 TEST_F(OnDisk, AFullDiskIsToldAsSuch) {
@@ -154,6 +177,26 @@ TEST_F(OnDisk, OnlyWhatIsNamedIsKept) {
   EXPECT_TRUE(files_.size(ContentStore::package_folder(kept) + "/metadata.json"));
   EXPECT_FALSE(files_.size(ContentStore::blob_name(dropped)));
   EXPECT_TRUE(files_.list("store/packages").value().size() == 1);
+}
+
+TEST(Download, AnUpdateGoesOnAtTheByteAfterTheAgentWasKilledAndTheNetworkIsStillAway) {
+  Bench bench;
+  bench.commit();
+  bench.network.cut_after_pieces = 5;
+  bench.want(version(Quality::good, 1));
+  bench.run_to(Step::downloading);
+  while (bench.network.cut_after_pieces > 0) bench.step();
+  bench.updater.reset();
+  bench.start();
+  // The store is tidied meanwhile.
+  bench.network.fault = failing("metadata", "", network_error());
+  for (int i = 0; i < 3; ++i) bench.step();
+  EXPECT_EQ(bench.record().step, Step::pending);
+  bench.network.fault = nullptr;
+  bench.network.asked.clear();
+  bench.run_to_end();
+  EXPECT_EQ(bench.record().step, Step::committed) << bench.reason();
+  EXPECT_TRUE(std::ranges::any_of(bench.network.asked, [](const auto& asked) { return asked.second > 0; }));
 }
 
 TEST(Download, AnUpdateGoesOnAtTheByteAfterTheNetworkBroke) {

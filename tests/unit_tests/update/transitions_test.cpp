@@ -105,7 +105,8 @@ void act(Bench& bench, const Transition& row) {
     case Event::give_up:
       // The metadata have been read a moment ago: newer ones are written only where there are none.
       if (row.from == Step::pending) {
-        EXPECT_TRUE(bench.files.disk.remove("trust"));
+        EXPECT_TRUE(bench.files.remove("trust"));
+        EXPECT_TRUE(bench.files.sync(""));
         bench.crash();
       }
       break_step(bench, row.from, disk_error(), network_error());
@@ -116,7 +117,7 @@ void act(Bench& bench, const Transition& row) {
       if (row.from == Step::watching) bench.clock.pass(5'000);
       if (row.from == Step::committed) {
         // Damaged on the disk; the agent finds out when it checks everything at its next start.
-        bench.files.disk.rot("store/blobs/sha256/" + wanted_hex(bench));
+        bench.files.disk.flip_bit("/store/blobs/sha256/" + wanted_hex(bench), 0);
         bench.crash();
       }
       break;

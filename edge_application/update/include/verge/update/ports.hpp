@@ -33,21 +33,29 @@ class Random {
   virtual std::uint64_t next() = 0;
 };
 
-/// The device's store: a folder. Names are relative, with '/'. What a call has acknowledged survives a loss of power,
-/// but for append(). Errors: not_found; resource_exhausted (the disk is full); unavailable (I/O).
+/// The device's store: a folder. Names are relative, with '/'; "" is the folder itself.
+///
+/// What write() has acknowledged survives a loss of power. What the other calls have done may be lost, in any order and
+/// each for itself, until sync(): of a file for its content, of a folder for the names in it; a rename from one folder
+/// to another needs both. A folder that is made on the way survives with what is in it, but for one that append() or
+/// link() makes: nothing else belongs there.
+///
+/// Errors: not_found; resource_exhausted (the disk is full); permission_denied; unavailable (I/O).
 class Files {
  public:
   virtual ~Files() = default;
   virtual Result<std::string> read(const std::string& name, std::uint64_t limit_bytes) = 0;
   /// The old content or the new one, whatever happens.
   virtual Result<void> write(const std::string& name, std::string_view content) = 0;
-  /// Adds to the end; may be lost until sync().
+  /// Adds to the end.
   virtual Result<void> append(const std::string& name, std::span<const std::byte> bytes) = 0;
+  /// After a sync of a file that failed, what was appended to it is not to be relied on: a later one may succeed and
+  /// have nothing left to write.
   virtual Result<void> sync(const std::string& name) = 0;
   virtual Result<std::uint64_t> size(const std::string& name) = 0;
   /// "sha256:…" of the content.
   virtual Result<std::string> digest(const std::string& name) = 0;
-  /// Of a file or a folder, over what is there. An empty folder or a file gives way.
+  /// Of a file or a folder, over what is there; at once, or not at all. An empty folder or a file gives way.
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
   /// A second name for a file.
   virtual Result<void> link(const std::string& from, const std::string& to) = 0;
@@ -57,6 +65,8 @@ class Files {
   virtual Result<void> remove(const std::string& name) = 0;
   /// Names in a folder, sorted; none when it is not there.
   virtual Result<std::vector<std::string>> list(const std::string& folder) = 0;
+  /// Removes what a write() that was cut off may have left in a folder.
+  virtual void remove_unfinished(const std::string& folder) = 0;
   virtual std::uint64_t free_bytes() = 0;
 };
 

@@ -26,6 +26,9 @@ struct ClientOptions {
   std::string bearer_token;        ///< Empty: none.
   std::string user_agent = "verge";
   std::chrono::milliseconds connect_timeout{10'000};
+  std::string proxy;                           ///< URL; empty: that of the environment, none for this machine itself.
+  std::string proxy_ca_certificate;            ///< PEM, for a proxy with https. Empty: the system's.
+  std::uint64_t max_download_bytes_per_s = 0;  ///< Of download(); 0: no limit.
   bool check_validity_dates = true;  ///< False only to ask a server, whose chain is checked all the same, for the time.
 };
 
@@ -52,6 +55,7 @@ struct Call {
 /// (VRG-HTC-001 cannot connect, 002 broken off), unauthenticated (VRG-HTC-003 the server's certificate: what is wrong,
 /// with its dates when they are), deadline_exceeded (VRG-HTC-004), cancelled (VRG-HTC-005), resource_exhausted
 /// (VRG-HTC-006 the reply is too large), permission_denied (VRG-HTC-007 the server refused our certificate).
+/// After a 429 or 503 with Retry-After nothing is sent until then, or an hour has passed: unavailable (VRG-HTC-010).
 class Client {
  public:
   /// Errors: invalid_argument (VRG-HTC-008) for a URL or PEM that is none.

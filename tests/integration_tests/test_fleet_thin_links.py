@@ -1,0 +1,158 @@
+"""Updates over links that are thin, metered, or bad: windows, rates, a day's bytes, a proxy that cuts, delays and refuses."""
+
+import os
+import random
+import socket
+import socketserver
+import threading
+import time
+
+import pytest
+from fleet import fake_package, faketime, running_fleet, wait_for
+
+MIB = 1 << 20
+
+
+class HostileProxy:
+    """An HTTP proxy (CONNECT) for one hub. `cut`: mean bytes from the hub until a tunnel is cut, 0: never. `refuse`: part of
+    the tunnels that is answered with 503. `delay_s`: longest pause before a piece is passed on."""
+
+    def __init__(self, seed=1, cut=0, refuse=0.0, delay_s=0.0):
+        proxy, self.random, self.lock = self, random.Random(seed), threading.Lock()
+        self.cut, self.refuse, self.delay_s, self.tunnels, self.cuts, self.refused, self.passed = cut, refuse, delay_s, 0, 0, 0, 0
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                proxy.serve(self)
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def dice(self, kind, *arguments):
+        with self.lock:
+            return getattr(self.random, kind)(*arguments)
+
+    def serve(self, handler):
+        line = handler.rfile.readline().decode()
+        while handler.rfile.readline().strip():
+            pass
+        assert line.startswith("CONNECT "), line
+        host, port = line.split()[1].rsplit(":", 1)
+        if self.refuse and self.dice("random") < self.refuse:
+            self.refused += 1
+            handler.wfile.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+            return
+        self.tunnels += 1
+        hub = socket.create_connection((host.strip("[]"), int(port)))
+        handler.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        handler.wfile.flush()
+        back = threading.Thread(target=self.copy, args=(handler.connection, hub, None), daemon=True)
+        back.start()
+        self.copy(hub, handler.connection, int(self.dice("expovariate", 1 / self.cut)) + 1 if self.cut else None)
+        for side in (hub, handler.connection):
+            try:
+                side.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        back.join(timeout=5)
+        hub.close()
+
+    def copy(self, source, target, limit):
+        try:
+            while piece := source.recv(16384):
+                if limit is not None:
+                    if self.delay_s:
+                        time.sleep(self.dice("uniform", 0, self.delay_s))
+                    if limit <= len(piece):
+                        target.sendall(piece[:limit])
+                        self.cuts += 1
+                        return
+                    limit -= len(piece)
+                    self.passed += len(piece)
+                target.sendall(piece)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    with running_fleet(tmp_path) as fleet:
+        yield fleet
+
+
+def waiting_reason(device, application, part):
+    def look():
+        record = device.record(application)
+        reason = record.get("progress", {}).get("reason", {})
+        return reason if part in reason.get("message", "") else None
+    return wait_for(look, what=f"reason with {part!r}")
+
+
+def test_every_update_through_a_bad_proxy_ends_right_and_little_comes_twice(fleet, tmp_path):
+    proxy = HostileProxy(seed=int(os.environ.get("VERGE_PROXY_SEED", "7")), cut=2 * MIB, refuse=0.1, delay_s=0.002)
+    updates = int(os.environ.get("VERGE_PROXY_UPDATES", "5"))
+    try:
+        device = fleet.device("cam-1", hub=f", proxy: {{ url: '{proxy.url}' }}")
+        fetched = needed = 0
+        for number in range(updates):
+            version = f"1.0.{number}"
+            fleet.push(fake_package(tmp_path, "m", version, filler=3 * MIB))
+            fleet.verge("deploy", f"m@{version}", "--to", "all", "--watch", "0", "--no-wait")
+            record = device.ended("m", version, timeout=240)
+            assert record["step"] == "committed", record
+            assert device.version("m") == version
+            progress = record["progress"]
+            fetched += progress["bytes_fetched"]
+            needed += progress["bytes_total"] - progress.get("bytes_reused", 0)
+        assert proxy.cuts > 0 and proxy.passed > needed
+        assert fetched <= needed * 1.01, f"{fetched} bytes came for {needed}"
+    finally:
+        proxy.stop()
+
+
+def local(offset_h):
+    return time.strftime("%H:%M", time.localtime(time.time() + offset_h * 3600))
+
+
+def test_downloads_wait_for_their_window(fleet, tmp_path):
+    closed = f", downloads: {{ windows: [{{ from: '{local(3)}', to: '{local(4)}' }}] }}"
+    device = fleet.device("cam-1", hub=closed)
+    fleet.push(fake_package(tmp_path, "m", "1.0.0", filler=MIB))
+    fleet.verge("deploy", "m@1.0.0", "--to", "all", "--watch", "0", "--no-wait")
+    reason = waiting_reason(device, "m", "no window of 'hub: downloads' is open now")
+    assert reason["id"] == "VRG-AGT-036" and local(3) in reason["message"]
+    device.stop()
+    device.configure(f", downloads: {{ windows: [{{ from: '{local(-1)}', to: '{local(1)}' }}] }}").start()
+    assert device.ended("m", "1.0.0", timeout=120)["step"] == "committed"
+
+
+def test_a_days_bytes_are_kept_and_the_next_day_goes_on_at_the_byte(fleet, tmp_path):
+    device = fleet.device("cam-1", hub=f", downloads: {{ max_bytes_per_day: {2 * MIB} }}")
+    fleet.push(fake_package(tmp_path, "m", "1.0.0", filler=3 * MIB))
+    fleet.verge("deploy", "m@1.0.0", "--to", "all", "--watch", "0", "--no-wait")
+    assert waiting_reason(device, "m", "wait for tomorrow")["id"] == "VRG-AGT-037"
+    device.restart()
+    assert waiting_reason(device, "m", "wait for tomorrow"), "a restart must not give the day anew"
+    device.stop()
+    device.start(faketime("+1d"))
+    record = device.ended("m", "1.0.0", timeout=120)
+    assert record["step"] == "committed"
+    progress = record["progress"]
+    assert progress["bytes_fetched"] <= (progress["bytes_total"] - progress.get("bytes_reused", 0)) * 1.01
+
+
+def test_downloads_keep_to_their_rate(fleet, tmp_path):
+    device = fleet.device("cam-1", hub=f", downloads: {{ max_bytes_per_s: {MIB} }}")
+    fleet.push(fake_package(tmp_path, "m", "1.0.0", filler=4 * MIB))
+    fleet.verge("deploy", "m@1.0.0", "--to", "all", "--watch", "0", "--no-wait")
+    record = device.ended("m", "1.0.0")
+    assert record["step"] == "committed"
+    assert record["progress"]["numbers"]["download_ms"] > 2000, "4 MiB at 1 MiB/s, of which some may come at once"

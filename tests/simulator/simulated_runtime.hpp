@@ -1,0 +1,49 @@
+// Simulated runtime: runs nothing, notes what it was told to run, and checks that each byte of it is what was signed.
+#pragma once
+
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hub.hpp"
+#include "modelled_disk.hpp"
+
+namespace verge::simulator {
+
+/// Something that must never be was.
+struct Violation : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+class SimulatedRuntime final : public update::Runtime {
+ public:
+  SimulatedRuntime(const Hub& hub, const ModelledDisk& disk, SimulatedClock& clock, Chance& chance)
+      : hub_(hub), disk_(disk), clock_(clock), chance_(chance) {}
+
+  wire::DeviceReport device() override;
+  Result<std::vector<update::ModelTrial>> try_out(const update::VerifiedApplication& candidate) override;
+  Result<void> switch_to(const update::VerifiedApplication& application) override;
+  void end(const std::string& application) override { running.erase(application); }
+  std::vector<update::LiveModel> live(const std::string& application) override;
+
+  struct Running {
+    std::string digest;
+    std::int64_t since_ms = 0;
+  };
+  std::map<std::string, Running> running;
+  std::vector<std::pair<std::string, std::string>> switched;  ///< Each application with the digest it was switched to.
+  std::uint64_t fault_every = 0;                              ///< One call in so many fails; 0: none.
+
+ private:
+  /// What is to run is signed, and every byte of it is what was signed. Throws Violation.
+  const Version& checked(const update::VerifiedApplication& application);
+
+  const Hub& hub_;
+  const ModelledDisk& disk_;
+  SimulatedClock& clock_;
+  Chance& chance_;
+};
+
+}  // namespace verge::simulator
