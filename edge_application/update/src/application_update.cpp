@@ -1,6 +1,7 @@
 #include "application_update.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -206,13 +207,18 @@ void ApplicationUpdate::run_active() {
 
 void ApplicationUpdate::fall_back(const Error& why) {
   if (!record_ || !previous_ || !run_checked(*previous_)) return;
-  auto message = fmt::format("{} {} cannot run: {}; version {} runs in its place", name_, active_->version,
-                             why.message(), previous_->version);
-  if (!write_pointer("active", previous_)) {
-    running_.reset();  // Not what the pointer names: repair() goes on from here.
-    return;
-  }
-  tell_fallen_back(std::move(message));
+  fall_back_to_write_ = fmt::format("{} {} cannot run: {}; version {} runs in its place", name_, active_->version,
+                                    why.message(), previous_->version);
+  write_fall_back();
+}
+
+bool ApplicationUpdate::write_fall_back() {
+  if (!fall_back_to_write_) return true;
+  // Until then the version before runs, and the file may name either: a write that fails may have been made all the
+  // same.
+  if (!write_pointer("active", previous_)) return false;
+  tell_fallen_back(*std::exchange(fall_back_to_write_, std::nullopt));
+  return true;
 }
 
 bool ApplicationUpdate::leave_given_up() {
@@ -299,6 +305,7 @@ std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bo
     if (!restored_) return kRetryFirstMs;
     changed();
   }
+  if (!write_fall_back()) return kRetryFirstMs;
   if (const auto wait = retry_steady_ms_ - ports_.clock.steady_ms(); retry_steady_ms_ > 0 && wait > 0) {
     const bool waiting_for_old = record_ && record_->desired.deployment != desired.deployment;
     if (!waiting_for_old) return wait;
@@ -368,6 +375,7 @@ Result<void> ApplicationUpdate::remove() {
   drop_tokens();
   active_.reset();
   previous_.reset();
+  fall_back_to_write_.reset();
   changed();
   // What cannot be deleted now is deleted when the store is tidied.
   (void)ports_.files.remove(kRemovedFolder).has_value();

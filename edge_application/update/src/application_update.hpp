@@ -85,6 +85,9 @@ class ApplicationUpdate {
   void run_active();
   /// To the previous version, when the active one cannot run and that one can.
   void fall_back(const Error& why);
+  /// Makes the version that was fallen back to the active one. False: the disk does not take it; the next step tries
+  /// again.
+  bool write_fall_back();
   /// Falls back from a version whose model answers no more. False: nothing to leave, or nowhere to go.
   bool leave_given_up();
   void tell_fallen_back(std::string message);
@@ -118,8 +121,9 @@ class ApplicationUpdate {
   std::optional<VerifiedTarget> verified_;
   std::optional<InstalledCandidate> installed_;
   std::optional<TestedCandidate> tested_;
-  std::optional<VerifiedApplication> running_;  ///< What the active pointer names, checked in this run.
-  std::int64_t watch_since_ms_ = 0;             ///< Of the steady clock.
+  std::optional<std::string> fall_back_to_write_;  ///< What to tell of one whose pointer is not written yet.
+  std::optional<VerifiedApplication> running_;     ///< What the active pointer names, checked in this run.
+  std::int64_t watch_since_ms_ = 0;                ///< Of the steady clock.
   std::int64_t retry_steady_ms_ = 0;
   std::int64_t damaged_ = 0;  ///< How often what was fetched was not what was signed, one time after the other.
   std::uint64_t revision_ = 0;

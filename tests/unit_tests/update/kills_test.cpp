@@ -147,6 +147,29 @@ TEST(KilledAgain, AFallBackWhoseRecordWasLostIsStillTold) {
                                 " runs in its place [VRG-UPD-015]");
 }
 
+TEST(KilledAgain, AFallBackWhosePointerCannotBeWrittenRunsAndIsWrittenLater) {
+  Bench bench;
+  bench.commit();
+  bench.commit(1);
+  const auto& first = version(Quality::good).desired;
+  const auto& second = version(Quality::good, 1).desired;
+  bench.files.disk.flip_bit("/store/blobs/sha256/" + second.digest.substr(7), 0);
+  int failures = 0;
+  bench.files.fault = [&](std::string_view operation, const std::string& name) -> Result<void> {
+    // Made, and not durable: the call fails all the same.
+    if (operation == "written" && name.ends_with("/active.json") && failures++ < 3) return disk_error();
+    return {};
+  };
+  bench.crash();
+  EXPECT_EQ(bench.runtime.running->version, first.version);
+  EXPECT_EQ(bench.record().step, Step::committed) << "it is told once it is so";
+  for (int i = 0; i < 10; ++i) bench.step();
+  EXPECT_EQ(failures, 4);
+  EXPECT_EQ(bench.record().step, Step::rolled_back);
+  EXPECT_EQ(bench.updater->applications().at(0).active->version, first.version);
+  EXPECT_EQ(bench.runtime.running->version, first.version) << "the damaged one is not fetched again meanwhile";
+}
+
 TEST(KilledAgain, AFallBackDoesNotEndTheUpdateThatWaits) {
   Bench bench;
   bench.commit();
