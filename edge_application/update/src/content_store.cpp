@@ -46,10 +46,18 @@ Result<std::optional<std::uint64_t>> ContentStore::size_of(const std::string& na
   return size.error();
 }
 
+Result<void> ContentStore::forget_unsynced(const std::string& name) {
+  if (!unsynced_.contains(name)) return {};
+  VERGE_TRY(files_.remove(name));
+  unsynced_.erase(name);
+  return {};
+}
+
 Result<void> ContentStore::fetch(const BlobOrder& order, Network& network, std::uint64_t& fetched) {
   VERGE_ASSIGN(const auto whole, size_of(blob_name(order.digest)));
   if (whole == order.size_bytes) return {};
   const auto name = partial_name(order.digest);
+  VERGE_TRY(forget_unsynced(name));
   VERGE_ASSIGN(const auto begun, size_of(name));
   std::uint64_t there = begun.value_or(0);
   if (there > order.size_bytes) {
@@ -82,6 +90,7 @@ Result<void> ContentStore::check(const BlobOrder& order) {
   VERGE_ASSIGN(const auto size, size_of(blob_name(order.digest)));
   const bool whole = size == order.size_bytes;
   const auto name = whole ? blob_name(order.digest) : partial_name(order.digest);
+  VERGE_TRY(forget_unsynced(name));
   VERGE_ASSIGN(const std::string got, files_.digest(name));
   if (got != order.digest) {
     VERGE_TRY(files_.remove(name));
@@ -91,7 +100,8 @@ Result<void> ContentStore::check(const BlobOrder& order) {
   if (whole) return {};
   // Before it has its name: has() trusts the size of what lies under it.
   if (auto synced = files_.sync(name); !synced) {
-    (void)files_.remove(name).has_value();  // A second sync could succeed without having written anything.
+    unsynced_.insert(name);
+    (void)forget_unsynced(name).has_value();
     return synced;
   }
   return files_.rename(name, blob_name(order.digest));

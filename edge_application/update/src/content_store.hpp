@@ -43,7 +43,11 @@ class ContentStore {
   /// Empty: there is no such file. Errors: the disk's.
   Result<std::optional<std::uint64_t>> size_of(const std::string& name);
 
+  /// Removes what a sync has failed for: a second one could succeed without having written anything.
+  Result<void> forget_unsynced(const std::string& name);
+
   Files& files_;
+  std::set<std::string> unsynced_;  ///< Partial files that are not to be relied on, and could not be removed yet.
 };
 
 }  // namespace verge::update
