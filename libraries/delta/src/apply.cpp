@@ -12,6 +12,7 @@ namespace verge::delta {
 namespace {
 
 constexpr std::size_t kRead_bytes = std::size_t{64} << 10U;
+
 /// What the header says of the old file's bytes, together.
 Result<std::vector<std::byte>> read_dictionary(const Source& old, const Header& header) {
   std::size_t size = 0;

@@ -32,19 +32,31 @@ class BitModel {
   std::uint16_t slow_ = 32768;
 };
 
+/// What the next bit may be: up to `middle()` a 1, above it a 0.
+class Interval {
+ public:
+  [[nodiscard]] std::uint32_t middle(const BitModel& model) const noexcept {
+    return low + static_cast<std::uint32_t>((std::uint64_t{high - low} * model.one()) >> 16U);
+  }
+  void take(bool bit, std::uint32_t middle) noexcept { (bit ? high : low) = middle + (bit ? 0 : 1); }
+  /// Whether its first byte is known: then shift() goes on behind it.
+  [[nodiscard]] bool knows_a_byte() const noexcept { return ((low ^ high) >> 24U) == 0; }
+  void shift() noexcept {
+    low <<= 8U;
+    high = (high << 8U) | 255U;
+  }
+  std::uint32_t low = 0;
+  std::uint32_t high = 0xFFFFFFFF;
+};
+
 /// Both give the same bits to the same models in the same order: `code(model, bit)` writes the bit and returns it, or
 /// ignores it and returns the one that was written.
 class Encoder {
  public:
   bool code(BitModel& model, bool bit) {
-    const auto middle = split(model);
-    (bit ? high_ : low_) = middle + (bit ? 0 : 1);
+    interval_.take(bit, interval_.middle(model));
     model.learn(bit);
-    while (((low_ ^ high_) >> 24U) == 0) {
-      coded_.push_back(static_cast<std::byte>(high_ >> 24U));
-      low_ <<= 8U;
-      high_ = (high_ << 8U) | 255U;
-    }
+    for (; interval_.knows_a_byte(); interval_.shift()) coded_.push_back(static_cast<std::byte>(interval_.high >> 24U));
     return bit;
   }
   /// The lowest `count` (0 to 56) bits of `value`, as they are.
@@ -59,21 +71,14 @@ class Encoder {
     return value;
   }
   void finish() {
-    for (int i = 0; i < 4; ++i) {
-      coded_.push_back(static_cast<std::byte>(low_ >> 24U));
-      low_ <<= 8U;
-    }
+    for (int i = 0; i < 4; ++i, interval_.shift()) coded_.push_back(static_cast<std::byte>(interval_.low >> 24U));
     if (waiting_bits_ > 0) plain_.push_back(static_cast<std::byte>(waiting_));
   }
   [[nodiscard]] const std::vector<std::byte>& coded() const noexcept { return coded_; }
   [[nodiscard]] const std::vector<std::byte>& plain_bits() const noexcept { return plain_; }
 
  private:
-  [[nodiscard]] std::uint32_t split(const BitModel& model) const noexcept {
-    return low_ + static_cast<std::uint32_t>((std::uint64_t{high_ - low_} * model.one()) >> 16U);
-  }
-  std::uint32_t low_ = 0;
-  std::uint32_t high_ = 0xFFFFFFFF;
+  Interval interval_;
   std::vector<std::byte> coded_;
   std::vector<std::byte> plain_;
   std::uint64_t waiting_ = 0;
@@ -87,15 +92,11 @@ class Decoder {
     for (int i = 0; i < 4; ++i) code_ = (code_ << 8U) | next(coded_, at_);
   }
   bool code(BitModel& model, bool /*bit*/) {
-    const auto middle = low_ + static_cast<std::uint32_t>((std::uint64_t{high_ - low_} * model.one()) >> 16U);
+    const auto middle = interval_.middle(model);
     const bool bit = code_ <= middle;
-    (bit ? high_ : low_) = middle + (bit ? 0 : 1);
+    interval_.take(bit, middle);
     model.learn(bit);
-    while (((low_ ^ high_) >> 24U) == 0) {
-      low_ <<= 8U;
-      high_ = (high_ << 8U) | 255U;
-      code_ = (code_ << 8U) | next(coded_, at_);
-    }
+    for (; interval_.knows_a_byte(); interval_.shift()) code_ = (code_ << 8U) | next(coded_, at_);
     return bit;
   }
   std::uint64_t plain(std::uint64_t /*value*/, unsigned count) {
@@ -117,8 +118,7 @@ class Decoder {
   std::span<const std::byte> plain_;
   std::size_t at_ = 0;
   std::size_t plain_at_ = 0;
-  std::uint32_t low_ = 0;
-  std::uint32_t high_ = 0xFFFFFFFF;
+  Interval interval_;
   std::uint32_t code_ = 0;
   std::uint64_t waiting_ = 0;
   unsigned waiting_bits_ = 0;

@@ -19,6 +19,10 @@ namespace verge::delta {
 
 using Bytes = std::span<const std::byte>;
 
+[[nodiscard]] inline Bytes part(Bytes bytes, std::uint64_t offset, std::uint64_t size) {
+  return bytes.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(size));
+}
+
 /// Keeps what it has learned from one call to the next. Encoding and decoding go through the same code, so that they
 /// learn the same.
 class ElementCoder {

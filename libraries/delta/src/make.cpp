@@ -12,10 +12,6 @@
 namespace verge::delta {
 namespace {
 
-Bytes part(Bytes bytes, std::uint64_t offset, std::uint64_t size) {
-  return bytes.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(size));
-}
-
 void append(std::vector<std::byte>& to, Bytes bytes) {
   to.insert(to.end(), bytes.begin(), bytes.end());
 }

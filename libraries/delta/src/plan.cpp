@@ -29,10 +29,6 @@ struct Way {
   double cost = 1;
 };
 
-Bytes part(Bytes bytes, std::uint64_t offset, std::uint64_t size) {
-  return bytes.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(size));
-}
-
 /// Calls `each(offset, size)` for a few pieces, or for all of it, each of whole elements.
 template <typename Each>
 void each_sample(std::uint64_t size_bytes, std::uint64_t element_bytes, Each each) {
