@@ -257,6 +257,24 @@ def test_a_preview_shows_what_is_found(agent, tmp_path, data):
     assert (tmp_path / "seen.mp4").stat().st_size > 10_000
 
 
+def test_a_single_picture_is_whole_for_a_browser(agent, tmp_path):
+    """Which shows it when the boundary behind it has come, not when the next picture does."""
+    (tmp_path / "pictures").mkdir()
+    running = start(agent, tmp_path, """
+  - name: quiet
+    source: { folder: { path: pictures, watch: true } }
+    models: [{ model: fake }]
+    sinks: [{ preview: }]
+""")
+    with urllib.request.urlopen(running.url + "/pipelines/quiet/preview.mjpeg", timeout=20) as stream:
+        assert stream.readline() == b"--picture\r\n"
+        (tmp_path / "pictures/one.png").write_bytes(DOG)
+        assert b"image/jpeg" in stream.readline()
+        size = int(stream.readline().split()[1])
+        assert stream.readline() == b"\r\n" and stream.read(size)[:2] == b"\xff\xd8"
+        assert stream.readline() == b"\r\n" and stream.readline() == b"--picture\r\n"
+
+
 def test_an_update_interrupts_neither_source_nor_sinks(agent, tmp_path):
     camera = HttpCamera(frames=100_000, frames_per_second=50)
     try:

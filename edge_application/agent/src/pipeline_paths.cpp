@@ -39,15 +39,18 @@ http::Response list(const Serving& serving) {
   return response;
 }
 
-/// Motion JPEG as browsers and players know it: each picture is asked for when the one before has been sent.
+/// Motion JPEG as browsers and players know it: each picture is asked for when the one before has been sent. The
+/// boundary comes behind each: a browser shows a picture only when it has seen that, and the next one may be long in
+/// coming.
 http::Response stream(const std::shared_ptr<pipeline::Preview>& preview) {
   http::Response response;
   response.content_type = "multipart/x-mixed-replace; boundary=picture";
   response.headers.emplace_back("Cache-Control", "no-store");
+  response.body = "--picture\r\n";
   response.more = [preview](std::function<void(std::string)> piece) {
     preview->next([piece = std::move(piece)](const pipeline::Preview::Jpeg& jpeg) {
       if (jpeg == nullptr) return piece({});
-      piece(fmt::format("--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n{}\r\n", jpeg->size(),
+      piece(fmt::format("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n{}\r\n--picture\r\n", jpeg->size(),
                         *jpeg));
     });
   };
