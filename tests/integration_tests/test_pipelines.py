@@ -257,8 +257,8 @@ def test_a_preview_shows_what_is_found(agent, tmp_path, data):
     assert (tmp_path / "seen.mp4").stat().st_size > 10_000
 
 
-def test_a_single_picture_is_whole_for_a_browser(agent, tmp_path):
-    """Which shows it when the boundary behind it has come, not when the next picture does."""
+def test_a_single_picture_of_a_stream_is_whole_at_once(agent, tmp_path):
+    """For players that look for the boundary behind it."""
     (tmp_path / "pictures").mkdir()
     running = start(agent, tmp_path, """
   - name: quiet

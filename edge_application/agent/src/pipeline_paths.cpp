@@ -40,8 +40,7 @@ http::Response list(const Serving& serving) {
 }
 
 /// Motion JPEG as browsers and players know it: each picture is asked for when the one before has been sent. The
-/// boundary comes behind each: a browser shows a picture only when it has seen that, and the next one may be long in
-/// coming.
+/// boundary comes behind each, for players that look for it: the next picture may be long in coming.
 http::Response stream(const std::shared_ptr<pipeline::Preview>& preview) {
   http::Response response;
   response.content_type = "multipart/x-mixed-replace; boundary=picture";
