@@ -47,7 +47,6 @@ Result<std::unique_ptr<LoadedFile>> load(const std::string& path) {
 void print_summary(const delta::Summary& summary, std::uint64_t delta_bytes, Format format) {
   if (format == Format::json) {
     Node node = Node::map();
-    node.add("old_digest", Node::string(summary.old_digest));
     node.add("old_size_bytes", Node::integer(static_cast<std::int64_t>(summary.old_size_bytes)));
     node.add("new_digest", Node::string(summary.new_digest));
     node.add("new_size_bytes", Node::integer(static_cast<std::int64_t>(summary.new_size_bytes)));
@@ -58,7 +57,7 @@ void print_summary(const delta::Summary& summary, std::uint64_t delta_bytes, For
   const auto size = [](std::uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
   const auto whole = static_cast<double>(std::max<std::uint64_t>(summary.new_size_bytes, 1));
   print(table({{"", "SIZE", "DIGEST"},
-               {"old", size(summary.old_size_bytes), summary.old_digest},
+               {"old", size(summary.old_size_bytes), ""},
                {"new", size(summary.new_size_bytes), summary.new_digest},
                {"delta", size(delta_bytes),
                 fmt::format("{:.1f} % of the new file", 100 * static_cast<double>(delta_bytes) / whole)}}));

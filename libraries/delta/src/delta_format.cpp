@@ -1,5 +1,6 @@
 #include "delta_format.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string_view>
@@ -10,8 +11,8 @@ namespace verge::delta {
 namespace {
 
 constexpr std::string_view kMark = "vgd1";
-constexpr std::size_t kStart_bytes = kMark.size() + 4;
-constexpr std::uint32_t kMaxHeader_bytes = std::uint32_t{1} << 20U;
+constexpr std::size_t kLength_bytes = 4;  ///< Of the header's length, at most.
+constexpr std::uint64_t kMaxHeader_bytes = std::uint64_t{1} << 20U;
 constexpr std::string_view kDigestPrefix = "sha256:";
 constexpr std::size_t kDigest_bytes = 32;
 
@@ -89,24 +90,11 @@ Segment read_segment(Reader& reader) {
   return segment;
 }
 
-/// Whether every size is possible, and all of them add up.
-Result<void> check(const Header& header, std::uint64_t delta_bytes) {
-  const auto& summary = header.summary;
-  if (summary.old_size_bytes > kMaxFile_bytes || summary.new_size_bytes > kMaxFile_bytes) {
-    return damaged("it is for files of more than 4 GiB");
-  }
-  std::uint64_t dictionary = 0;
-  for (const auto& range : header.dictionary) {
-    if (!lies_in(range.offset_bytes, range.size_bytes, summary.old_size_bytes)) {
-      return damaged("its dictionary lies outside the old file");
-    }
-    dictionary += range.size_bytes;
-  }
-  if (dictionary > kDictionary_bytes) return damaged("its dictionary is too large");
-  std::uint64_t fresh = 0;
-  std::uint64_t other = 0;
-  std::uint64_t body = header.packed_bytes;
-  if (body > delta_bytes) return damaged("it is cut off");
+/// Whether every size is possible; fills in what follows from them.
+Result<void> complete(Header& header, std::uint64_t delta_bytes) {
+  auto& summary = header.summary;
+  if (summary.old_size_bytes > kMaxFile_bytes) return damaged("it is for a file of more than 4 GiB");
+  std::uint64_t coded = 0;
   for (const auto& segment : header.segments) {
     if (segment.size_bytes > kPiece_bytes || segment.size_bytes % size_bytes(segment.kind) != 0 ||
         segment.coded_bytes > most_coded(segment.size_bytes) ||
@@ -116,13 +104,14 @@ Result<void> check(const Header& header, std::uint64_t delta_bytes) {
     if (needs_old(segment) && !lies_in(segment.old_offset_bytes, segment.size_bytes, summary.old_size_bytes)) {
       return damaged("a segment lies outside the old file");
     }
-    fresh += segment.size_bytes;
-    body += segment.coded_bytes + segment.plain_bytes;
-    if (segment.operation == Operation::other) other += segment.size_bytes;
+    summary.new_size_bytes += segment.size_bytes;
+    coded += segment.coded_bytes + segment.plain_bytes;
+    if (segment.operation == Operation::other) header.other_bytes += segment.size_bytes;
   }
-  if (fresh != summary.new_size_bytes || other != header.other_bytes || body != delta_bytes - header.body_at) {
-    return damaged("its sizes do not add up");
-  }
+  if (summary.new_size_bytes > kMaxFile_bytes) return damaged("it is for a file of more than 4 GiB");
+  if (coded > delta_bytes - header.packed_at) return damaged("it is cut off");
+  header.packed_bytes = delta_bytes - header.packed_at - coded;
+  header.dictionary = dictionary_of(header.segments, summary.old_size_bytes);
   return {};
 }
 
@@ -133,20 +122,32 @@ Error damaged(std::string_view what) {
                fmt::format("expected a delta of Verge, version 1, got something else: {}", what));
 }
 
+std::vector<Range> dictionary_of(const std::vector<Segment>& segments, std::uint64_t old_size_bytes) {
+  std::vector<Range> used;
+  for (const auto& segment : segments) {
+    if (needs_old(segment)) used.push_back({segment.old_offset_bytes, segment.size_bytes});
+  }
+  std::ranges::sort(used, {}, &Range::offset_bytes);
+  used.push_back({old_size_bytes, 0});
+  std::vector<Range> free;
+  std::uint64_t at = 0;
+  std::uint64_t left = kDictionary_bytes;
+  for (const auto& range : used) {
+    if (range.offset_bytes > at && left > 0) {
+      const auto size = std::min(range.offset_bytes - at, left);
+      free.push_back({at, size});
+      left -= size;
+    }
+    at = std::max(at, range.offset_bytes + range.size_bytes);
+  }
+  return free;
+}
+
 std::vector<std::byte> write_header(const Header& header) {
   Writer writer;
   writer.number(header.summary.old_size_bytes);
-  writer.digest(header.summary.old_digest);
-  writer.number(header.summary.new_size_bytes);
   writer.digest(header.summary.new_digest);
-  writer.number(header.dictionary.size());
-  for (const auto& range : header.dictionary) {
-    writer.number(range.offset_bytes);
-    writer.number(range.size_bytes);
-  }
-  writer.number(header.other_bytes);
   writer.number(static_cast<std::uint64_t>(header.packing));
-  writer.number(header.packed_bytes);
   writer.number(header.segments.size());
   for (const auto& segment : header.segments) {
     writer.number(static_cast<std::uint64_t>(segment.operation));
@@ -158,45 +159,43 @@ std::vector<std::byte> write_header(const Header& header) {
       writer.number(segment.plain_bytes);
     }
   }
-  std::vector<std::byte> bytes;
-  bytes.reserve(kStart_bytes + writer.bytes.size());
-  for (const char c : kMark) bytes.push_back(static_cast<std::byte>(c));
-  for (unsigned i = 0; i < 4; ++i) bytes.push_back(static_cast<std::byte>((writer.bytes.size() >> (8 * i)) & 255U));
-  bytes.insert(bytes.end(), writer.bytes.begin(), writer.bytes.end());
-  return bytes;
+  Writer whole;
+  for (const char c : kMark) whole.bytes.push_back(static_cast<std::byte>(c));
+  whole.number(writer.bytes.size());
+  whole.bytes.insert(whole.bytes.end(), writer.bytes.begin(), writer.bytes.end());
+  return std::move(whole.bytes);
 }
 
 Result<Header> read_header(const Source& delta) {
-  if (delta.size_bytes < kStart_bytes) return damaged("it is too short");
-  std::array<std::byte, kStart_bytes> start{};
-  VERGE_TRY(delta.read(0, start));
-  if (std::memcmp(start.data(), kMark.data(), kMark.size()) != 0) return damaged("it does not begin as one");
-  std::uint32_t size = 0;
-  for (std::size_t i = 0; i < 4; ++i) size |= std::to_integer<std::uint32_t>(start.at(kMark.size() + i)) << (8 * i);
-  if (size > kMaxHeader_bytes || size > delta.size_bytes - kStart_bytes) return damaged("its header is cut off");
-  std::vector<std::byte> bytes(size);
-  VERGE_TRY(delta.read(kStart_bytes, bytes));
+  std::array<std::byte, kMark.size() + kLength_bytes> start{};
+  const auto there = static_cast<std::size_t>(std::min<std::uint64_t>(start.size(), delta.size_bytes));
+  VERGE_TRY(delta.read(0, std::span(start).first(there)));
+  if (there <= kMark.size() || std::memcmp(start.data(), kMark.data(), kMark.size()) != 0) {
+    return damaged("it does not begin as one");
+  }
+  const std::span<const std::byte> begin(start.data(), there);
+  Reader length(begin.subspan(kMark.size()));
+  const auto before = length.left();
+  const auto size = length.number();
+  const auto header_at = kMark.size() + before - length.left();
+  if (length.failed || size > kMaxHeader_bytes || size > delta.size_bytes - header_at) {
+    return damaged("its header is cut off");
+  }
+  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
+  VERGE_TRY(delta.read(header_at, bytes));
   Reader reader(bytes);
   Header header;
-  header.body_at = kStart_bytes + size;
+  header.packed_at = header_at + size;
   header.summary.old_size_bytes = reader.number();
-  header.summary.old_digest = reader.digest();
-  header.summary.new_size_bytes = reader.number();
   header.summary.new_digest = reader.digest();
-  for (auto count = reader.number(); count > 0 && !reader.failed; --count) {
-    const auto offset = reader.number();
-    header.dictionary.push_back({offset, reader.number()});
-  }
-  header.other_bytes = reader.number();
   const auto packing = reader.number();
   reader.failed = reader.failed || packing > static_cast<std::uint64_t>(Packing::lzma);
   header.packing = static_cast<Packing>(packing & 1U);
-  header.packed_bytes = reader.number();
   for (auto count = reader.number(); count > 0 && !reader.failed; --count) {
     header.segments.push_back(read_segment(reader));
   }
   if (reader.failed || !reader.at_end()) return damaged("its header makes no sense");
-  VERGE_TRY(check(header, delta.size_bytes));
+  VERGE_TRY(complete(header, delta.size_bytes));
   return header;
 }
 

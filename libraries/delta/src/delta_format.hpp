@@ -1,12 +1,9 @@
 // Delta format, version 1. Numbers are LEB128.
 //
-//   "vgd1"  length of the header (4 bytes, little-endian)
-//   header: old size, old SHA-256 (32 bytes), new size, new SHA-256,
-//           dictionary: count, then offset and size of each range of the old file,
-//           size of the other bytes, how they are packed (0: zstd, 1: LZMA2), packed size,
-//           segments: count, then of each: operation, size; copy, difference: offset in the old file; difference,
-//           values: kind of the elements, sizes of the coded and the plain bits
-//   the other bytes: a zstd frame, or raw LZMA2, with the dictionary as prefix
+//   "vgd1", then the header: its length behind this number, old size, SHA-256 of the new file (32 bytes), how the other
+//   bytes are packed (0: zstd without its mark, 1: raw LZMA2), segments: count, then of each: operation, size; copy,
+//   difference: offset in the old file; difference, values: kind of the elements, sizes of the coded and the plain bits
+//   the other bytes, packed, with what dictionary_of() gives in front
 //   coded and plain bits of each segment that has them, in order
 #pragma once
 
@@ -53,13 +50,17 @@ struct Range {
 
 struct Header {
   Summary summary;
+  Packing packing = Packing::zstd;
+  std::vector<Segment> segments;
+  // What follows from these, and from the delta's size.
   std::vector<Range> dictionary;
   std::uint64_t other_bytes = 0;
-  Packing packing = Packing::zstd;
+  std::uint64_t packed_at = 0;  ///< Of the packed bytes, in the delta; what is coded lies behind them.
   std::uint64_t packed_bytes = 0;
-  std::vector<Segment> segments;
-  std::uint64_t body_at = 0;  ///< Of the packed bytes, in the delta.
 };
+
+/// What of the old file no segment uses, front to back, up to kDictionary_bytes: what the other bytes are packed with.
+[[nodiscard]] std::vector<Range> dictionary_of(const std::vector<Segment>& segments, std::uint64_t old_size_bytes);
 
 [[nodiscard]] std::vector<std::byte> write_header(const Header& header);
 /// Checked whole: all ranges lie in their files, all sizes add up.

@@ -21,7 +21,6 @@ std::optional<std::vector<std::byte>> write(const Content& old, const Content& f
                                             std::vector<Segment> plan) {
   Header header;
   header.summary = summary;
-  header.dictionary = dictionary_of(plan, old.bytes.size());
   std::vector<std::byte> other;
   std::vector<std::byte> body;
   ElementCoders coders;
@@ -42,11 +41,10 @@ std::optional<std::vector<std::byte>> write(const Content& old, const Content& f
     append(body, encoder.plain_bits());
   }
   std::vector<std::byte> dictionary;
-  for (const auto& range : header.dictionary) append(dictionary, part(old.bytes, range.offset_bytes, range.size_bytes));
+  for (const auto& range : dictionary_of(plan, old.bytes.size()))
+    append(dictionary, part(old.bytes, range.offset_bytes, range.size_bytes));
   const auto packed = pack(other, dictionary);
-  header.other_bytes = other.size();
   header.packing = packed.packing;
-  header.packed_bytes = packed.bytes.size();
   header.segments = std::move(plan);
   auto delta = write_header(header);
   append(delta, packed.bytes);
@@ -63,7 +61,7 @@ Result<std::vector<std::byte>> make(const Content& old, const Content& fresh) {
         ErrorCode::resource_exhausted, "VRG-DLT-001",
         fmt::format("expected files of at most {} bytes, got one of {}; send the whole file", kMaxFile_bytes, larger));
   }
-  const Summary summary{crypto::sha256(old.bytes), old.bytes.size(), crypto::sha256(fresh.bytes), fresh.bytes.size()};
+  const Summary summary{old.bytes.size(), crypto::sha256(fresh.bytes), fresh.bytes.size()};
   auto planned = write(old, fresh, summary, make_plan(old, fresh));
   // What is tried on samples may go wrong as a whole: packing alone has the last word, where it may come near.
   constexpr double kFarFrom = 0.6;

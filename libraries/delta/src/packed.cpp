@@ -1,6 +1,7 @@
 #include "packed.hpp"
 
 #include <lzma.h>
+#define ZSTD_STATIC_LINKING_ONLY  // For frames without the mark that says what they are: the delta does.
 #include <zstd.h>
 
 #include <algorithm>
@@ -35,6 +36,7 @@ std::vector<std::byte> zstd_packed(Bytes bytes, Bytes prefix, int level) {
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, level);
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_windowLog, static_cast<int>(window_bits(prefix.size(), bytes.size())));
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_contentSizeFlag, 0);
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_format, ZSTD_f_zstd1_magicless);
   ZSTD_CCtx_refPrefix(context.get(), prefix.data(), prefix.size());
   std::vector<std::byte> packed(ZSTD_compressBound(bytes.size()));
   const auto size = ZSTD_compress2(context.get(), packed.data(), packed.size(), bytes.data(), bytes.size());
@@ -76,6 +78,7 @@ class ZstdUnpacker final : public Unpacker {
  public:
   ZstdUnpacker(Bytes prefix, Refill refill) : refill_(std::move(refill)), context_(ZSTD_createDCtx()) {
     ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, kMaxWindow_bits);
+    ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_format, ZSTD_f_zstd1_magicless);
     ZSTD_DCtx_refPrefix(context_.get(), prefix.data(), prefix.size());
   }
   Result<void> take(std::span<std::byte> into) override {

@@ -204,25 +204,4 @@ std::vector<Segment> plain_plan(std::uint64_t new_size_bytes) {
   return segments;
 }
 
-std::vector<Range> dictionary_of(const std::vector<Segment>& plan, std::uint64_t old_size_bytes) {
-  std::vector<Range> used;
-  for (const auto& segment : plan) {
-    if (needs_old(segment)) used.push_back({segment.old_offset_bytes, segment.size_bytes});
-  }
-  std::ranges::sort(used, {}, &Range::offset_bytes);
-  used.push_back({old_size_bytes, 0});
-  std::vector<Range> free;
-  std::uint64_t at = 0;
-  std::uint64_t left = kDictionary_bytes;
-  for (const auto& range : used) {
-    if (range.offset_bytes > at && left > 0) {
-      const auto size = std::min(range.offset_bytes - at, left);
-      free.push_back({at, size});
-      left -= size;
-    }
-    at = std::max(at, range.offset_bytes + range.size_bytes);
-  }
-  return free;
-}
-
 }  // namespace verge::delta

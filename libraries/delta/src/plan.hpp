@@ -14,7 +14,4 @@ namespace verge::delta {
 /// All of the new file as other bytes.
 [[nodiscard]] std::vector<Segment> plain_plan(std::uint64_t new_size_bytes);
 
-/// What of the old file the plan does not use otherwise, front to back, up to kDictionary_bytes.
-[[nodiscard]] std::vector<Range> dictionary_of(const std::vector<Segment>& plan, std::uint64_t old_size_bytes);
-
 }  // namespace verge::delta

@@ -33,9 +33,8 @@ TEST(Delta, SaysWhatItIsFor) {
   ASSERT_TRUE(summary) << summary.error().text();
   EXPECT_EQ(summary->old_size_bytes, 5000U);
   EXPECT_EQ(summary->new_size_bytes, 6000U);
-  EXPECT_EQ(summary->old_digest, crypto::sha256(old));
   EXPECT_EQ(summary->new_digest, crypto::sha256(fresh));
-  EXPECT_LT(delta.size(), fresh.size() + 300) << "bytes that have nothing in common cost what they are";
+  EXPECT_LT(delta.size(), fresh.size() + 60) << "bytes that have nothing in common cost what they are";
 }
 
 TEST(Delta, TheSameFileCostsNearlyNothing) {

@@ -42,9 +42,8 @@ Result<Source> open_source(const std::filesystem::path& file);
 
 /// What a delta says it is for.
 struct Summary {
-  std::string old_digest;  ///< "sha256:…"
   std::uint64_t old_size_bytes = 0;
-  std::string new_digest;
+  std::string new_digest;  ///< "sha256:…"
   std::uint64_t new_size_bytes = 0;
 };
 
