@@ -7,7 +7,6 @@
 
 #include "commands.hpp"
 #include "output.hpp"
-#include "verge/base/file.hpp"
 #include "verge/base/text.hpp"
 #include "verge/delta/delta.hpp"
 
@@ -16,32 +15,17 @@ namespace {
 
 using wire::Node;
 
-constexpr std::uint64_t kMaxDescription_bytes = std::uint64_t{256} << 20U;
-
 struct DeltaOptions {
   std::string old, fresh, delta, output = "table";
   [[nodiscard]] Format format() const { return output == "json" ? Format::json : Format::table; }
 };
 
-struct LoadedFile {
-  std::vector<std::byte> bytes;
-  delta::Content content;
-};
-
-/// A file and its tensors; those of an OpenVINO IR's weights are told by the description beside them.
-Result<std::unique_ptr<LoadedFile>> load(const std::string& path) {
-  auto file = std::make_unique<LoadedFile>();
-  VERGE_ASSIGN(file->bytes, read_file(path, delta::kMaxFile_bytes));
-  file->content.bytes = file->bytes;
+/// An OpenVINO IR's weights are told by the description beside them.
+delta::DescribedFile described(const std::string& path) {
   auto description = std::filesystem::path(path);
   description.replace_extension(".xml");
-  if (path.ends_with(".bin") && std::filesystem::exists(description)) {
-    VERGE_ASSIGN(const auto xml, read_text(description, kMaxDescription_bytes));
-    file->content.tensors = model_file::find_ir_tensors(xml, file->bytes.size());
-  } else {
-    file->content.tensors = model_file::find_tensors(file->bytes);
-  }
-  return file;
+  const bool is_ir = path.ends_with(".bin") && std::filesystem::exists(description);
+  return {path, is_ir ? description : std::filesystem::path()};
 }
 
 void print_summary(const delta::Summary& summary, std::uint64_t delta_bytes, Format format) {
@@ -64,10 +48,7 @@ void print_summary(const delta::Summary& summary, std::uint64_t delta_bytes, For
 }
 
 Result<void> create(const DeltaOptions& options) {
-  VERGE_ASSIGN(const auto old, load(options.old));
-  VERGE_ASSIGN(const auto fresh, load(options.fresh));
-  VERGE_ASSIGN(const auto made, delta::make(old->content, fresh->content));
-  VERGE_TRY(write_file(options.delta, made));
+  VERGE_TRY(delta::make_file(described(options.old), described(options.fresh), options.delta));
   VERGE_ASSIGN(const auto source, delta::open_source(options.delta));
   VERGE_ASSIGN(const auto summary, delta::read_summary(source));
   print_summary(summary, source.size_bytes, options.format());

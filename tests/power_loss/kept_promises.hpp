@@ -16,6 +16,7 @@ class KeptPromises final : public update::Files {
   KeptPromises(simulator::ModelledDisk& disk, bool looks) : looks_(looks), disk_(disk), files_("", disk) {}
 
   Result<std::string> read(const std::string& name, std::uint64_t limit) override { return files_.read(name, limit); }
+  Result<std::unique_ptr<update::OpenedFile>> open(const std::string& name) override { return files_.open(name); }
   Result<void> write(const std::string& name, std::string_view content) override;
   Result<void> append(const std::string& name, std::span<const std::byte> bytes) override {
     return files_.append(name, bytes);

@@ -149,6 +149,7 @@ std::string without_what_differs(const std::string& path, const std::string& tex
     if (progress.reason) progress.reason->message = "text";
     progress.bytes_fetched.reset();
     progress.bytes_reused.reset();
+    progress.bytes_spared.reset();
     progress.numbers.clear();
     progress.timeline.clear();
     return wire::write_json(wire::to_node(*record));

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "verge/crypto/sha256.hpp"
+#include "verge/delta/delta.hpp"
 #include "verge/package/image_layout.hpp"
 #include "verge/package/requirements.hpp"
 
@@ -12,6 +13,7 @@ namespace verge::simulator {
 namespace {
 
 constexpr std::size_t kPieceBytes = 512;
+constexpr const char* kModelFile = "model_files/model.bin";
 
 std::string some_bytes(Chance& chance, std::size_t count) {
   std::string bytes(count, '\0');
@@ -48,6 +50,12 @@ wire::Metadata metadata_of(const std::string& model, const std::string& version,
   return metadata;
 }
 
+/// A new version of a model is often the old one with some bytes changed.
+std::string changed(Chance& chance, std::string bytes) {
+  for (auto i = chance.below(60); i > 0; --i) bytes[chance.below(bytes.size())] = static_cast<char>(chance.below(256));
+  return bytes;
+}
+
 }  // namespace
 
 Hub Hub::make(Chance& chance, int models, int versions, std::int64_t now_s) {
@@ -73,7 +81,9 @@ void Hub::add(Chance& chance, const std::string& model, int number, std::vector<
   const auto text = fmt::format("{}.0.0", number);
   const auto metadata = metadata_of(model, text, version.quality);
   version.files["metadata.json"] = wire::write_json(wire::to_node(metadata));
-  version.files["model_files/model.bin"] = some_bytes(chance, 100 + chance.below(4000));
+  const auto* before = versions_.empty() || versions_.back().desired.application != model ? nullptr : &versions_.back();
+  version.files[kModelFile] = before == nullptr || chance.one_in(3) ? some_bytes(chance, 100 + chance.below(8000))
+                                                                    : changed(chance, before->files.at(kModelFile));
   // The same labels in every version: a blob that is fetched once.
   version.files["postprocessing/labels.txt"] = "cat\ndog\n";
   std::vector<package::PackageFile> files;
@@ -97,7 +107,24 @@ void Hub::add(Chance& chance, const std::string& model, int number, std::vector<
     target.custom = wire::to_node(package::target_custom(metadata, 5000));
     targets.push_back(std::move(target));
   }
+  if (before != nullptr) add_delta(*before, version);
   versions_.push_back(std::move(version));
+}
+
+void Hub::add_delta(const Version& before, const Version& version) {
+  const auto& old = before.files.at(kModelFile);
+  const auto& fresh = version.files.at(kModelFile);
+  const auto made = delta::make({std::as_bytes(std::span(old)), {}}, {std::as_bytes(std::span(fresh)), {}});
+  std::string content(reinterpret_cast<const char*>(made->data()), made->size());
+  const auto digest = crypto::sha256(content);
+  deltas_.insert({version.desired.digest, {crypto::sha256(old), crypto::sha256(fresh), digest, content.size()}});
+  blobs_[digest] = std::move(content);
+}
+
+std::vector<update::DeltaOffer> Hub::deltas(const std::string& package_digest) const {
+  std::vector<update::DeltaOffer> offers;
+  for (auto [at, end] = deltas_.equal_range(package_digest); at != end; ++at) offers.push_back(at->second);
+  return offers;
 }
 
 void Hub::sign_anew(std::int64_t now_s) {
@@ -131,6 +158,22 @@ Result<std::string> FaultyNetwork::fetch(std::string_view name, std::uint64_t li
   if (content.size() > limit_bytes) return Error(ErrorCode::resource_exhausted, "VRG-HTC-006", "too large");
   if (chance_.one_in(fault_every_)) content[chance_.below(content.size())] ^= 1;
   return content;
+}
+
+Result<std::vector<update::DeltaOffer>> FaultyNetwork::deltas(const std::string& package_digest) {
+  auto offers = hub_.deltas(package_digest);
+  if (!chance_.one_in(fault_every_)) return offers;
+  switch (chance_.below(5)) {
+    case 0: throw Crash{};
+    case 1: return Error(ErrorCode::unavailable, "VRG-HTC-002", "broken off");
+    case 2: return Error(ErrorCode::not_found, "VRG-HTC-009", "no such thing");
+    case 3:  // One that leads elsewhere, or is no delta at all.
+      for (auto& offer : offers) offer.digest = chance_.one_in(2) ? offer.to : offer.from;
+      return offers;
+    default:
+      for (auto& offer : offers) offer.size_bytes = 1 + chance_.below(offer.size_bytes * 2);
+      return offers;
+  }
 }
 
 Result<void> FaultyNetwork::blob(const std::string& digest, std::uint64_t offset,

@@ -8,6 +8,7 @@
 #include "chance.hpp"
 #include "verge/base/file.hpp"
 #include "verge/trust/repository.hpp"
+#include "verge/update/ports.hpp"
 #include "verge/wire/desired_state.hpp"
 
 namespace verge::simulator {
@@ -47,14 +48,18 @@ class Hub {
   [[nodiscard]] const std::string& root() const noexcept { return root_; }
   [[nodiscard]] Result<std::string> metadata(std::string_view name) const { return repository_->metadata(name); }
   [[nodiscard]] const std::string* blob(const std::string& digest) const;
+  /// Between each version of a model and the one before it.
+  [[nodiscard]] std::vector<update::DeltaOffer> deltas(const std::string& package_digest) const;
 
  private:
+  void add_delta(const Version& before, const Version& version);
   void add(Chance& chance, const std::string& model, int number, std::vector<trust::Target>& targets);
   std::unique_ptr<TemporaryFolder> folder_;
   std::unique_ptr<trust::Repository> repository_;
   std::string root_;
   std::vector<Version> versions_;
   std::map<std::string, std::string> blobs_;
+  std::multimap<std::string, update::DeltaOffer> deltas_;  ///< By the package that they lead to.
 };
 
 class FaultyNetwork final : public update::Network {
@@ -62,6 +67,7 @@ class FaultyNetwork final : public update::Network {
   FaultyNetwork(const Hub& hub, Chance& chance, std::uint64_t fault_every)
       : hub_(hub), chance_(chance), fault_every_(fault_every) {}
   Result<std::string> fetch(std::string_view name, std::uint64_t limit_bytes) override;
+  Result<std::vector<update::DeltaOffer>> deltas(const std::string& package_digest) override;
   Result<void> blob(const std::string& digest, std::uint64_t offset,
                     const std::function<Result<void>(std::span<const std::byte>)>& sink) override;
   void heal() { fault_every_ = 0; }

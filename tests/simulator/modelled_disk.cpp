@@ -209,12 +209,19 @@ void ModelledDisk::close(int file) noexcept {
 
 Called<std::size_t> ModelledDisk::read(int file, std::span<std::byte> to) {
   auto& from = open_.at(file);
+  const auto count = read_at(file, from.at, to);
+  from.at += count.value_or(0);
+  return count;
+}
+
+Called<std::size_t> ModelledDisk::read_at(int file, std::uint64_t offset_bytes, std::span<std::byte> to) {
+  const auto& from = open_.at(file);
   const Node& node = nodes_[from.node];
   if (node.is_folder) return tl::unexpected(EISDIR);
   if (const int number = before(Call::read, from.path); number != 0) return tl::unexpected(number);
-  const auto count = std::min(to.size(), node.content->size() - from.at);
-  std::copy_n(std::as_bytes(std::span(*node.content)).subspan(from.at, count).begin(), count, to.begin());
-  from.at += count;
+  const auto at = std::min<std::uint64_t>(offset_bytes, node.content->size());
+  const auto count = std::min<std::uint64_t>(to.size(), node.content->size() - at);
+  std::copy_n(std::as_bytes(std::span(*node.content)).subspan(at, count).begin(), count, to.begin());
   return count;
 }
 

@@ -101,6 +101,7 @@ class ModelledDisk final : public FileSystem {
   Called<int> open(const std::string& path) override;
   void close(int file) noexcept override;
   Called<std::size_t> read(int file, std::span<std::byte> to) override;
+  Called<std::size_t> read_at(int file, std::uint64_t offset_bytes, std::span<std::byte> to) override;
   Called<std::size_t> write(int file, std::span<const std::byte> bytes) override;
   Called<void> make_readable(int file) override;
   Called<void> sync(int file) override;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "verge/base/file.hpp"
+#include "verge/wire/delta_list.hpp"
 
 namespace verge::agent {
 namespace {
@@ -75,6 +76,31 @@ Result<std::string> HubClient::fetch(std::string_view name, std::uint64_t limit_
   VERGE_ASSIGN(http_client::Reply reply, hub->send(call, stop_));
   if (reply.status >= 400) return http_client::error_of(reply);
   return std::move(reply.body);
+}
+
+Result<std::vector<update::DeltaOffer>> HubClient::deltas(const std::string& package_digest) {
+  VERGE_ASSIGN(const Client hub, client(&HubClient::content_));
+  http_client::Call call;
+  call.path = fmt::format("/api/v1/device/packages/{}/deltas", package_digest);
+  VERGE_ASSIGN(const http_client::Reply reply, hub->send(call, stop_));
+  VERGE_ASSIGN(const auto list, read_reply<wire::DeltaList>(reply, "the deltas", wire::read_delta_list));
+  std::vector<update::DeltaOffer> offers;
+  for (const auto& delta : list.deltas) {
+    offers.push_back({delta.from, delta.to, delta.digest, static_cast<std::uint64_t>(delta.size_bytes)});
+  }
+  const auto patience = configured_.downloads ? configured_.downloads->wait_for_delta_s.value_or(0) : 0;
+  if (offers.empty() && list.being_made.value_or(false) && patience > 0) {
+    const auto now = std::chrono::steady_clock::now();
+    const auto since = waits_for_.emplace(package_digest, now).first->second;
+    if (now - since < std::chrono::seconds(patience)) {
+      return Error(ErrorCode::unavailable, "VRG-AGT-045",
+                   fmt::format("the hub is making a delta; waiting up to {} s for it (hub: downloads: "
+                               "wait_for_delta_s)",
+                               patience));
+    }
+  }
+  waits_for_.erase(package_digest);
+  return offers;
 }
 
 Result<void> HubClient::blob(const std::string& digest, std::uint64_t offset,

@@ -1,6 +1,8 @@
 // Hub client: the device's side of the two documents, of metadata and of blobs, over mutual TLS.
 #pragma once
 
+#include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -31,6 +33,8 @@ class HubClient final : public update::Network {
   void stop_with(std::stop_token stop) { stop_ = std::move(stop); }
 
   Result<std::string> fetch(std::string_view name, std::uint64_t limit_bytes) override;
+  /// Where the configuration says to wait for deltas that are being made: unavailable (VRG-AGT-045) until then.
+  Result<std::vector<update::DeltaOffer>> deltas(const std::string& package_digest) override;
   Result<void> blob(const std::string& digest, std::uint64_t offset,
                     const std::function<Result<void>(std::span<const std::byte>)>& sink) override;
 
@@ -52,7 +56,8 @@ class HubClient final : public update::Network {
 
   std::string version_;
   wire::Hub configured_;
-  DownloadPolicy policy_;  ///< Of the thread that updates.
+  DownloadPolicy policy_;                                                   ///< Of the thread that updates.
+  std::map<std::string, std::chrono::steady_clock::time_point> waits_for_;  ///< Since when, by package.
   std::stop_token stop_;
   std::mutex mutex_;
   Client desired_;

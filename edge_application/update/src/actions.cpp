@@ -16,16 +16,6 @@ std::string size_text(double bytes) {
   return human_bytes(bytes);
 }
 
-bool passes_by_itself(const Error& error) {
-  switch (error.code()) {
-    case ErrorCode::unavailable:
-    case ErrorCode::deadline_exceeded:
-    case ErrorCode::cancelled:
-    case ErrorCode::aborted: return true;
-    default: return error.id() == "VRG-TUF-005";  // Expired: the hub will sign anew, or the clock will be set.
-  }
-}
-
 /// What an error of a step before the switch leads to.
 Outcome outcome_of(Error error, std::int64_t attempts, bool verifying = false) {
   // What was fetched and is not there is fetched again, as what is damaged.
@@ -48,6 +38,7 @@ void store_traffic(wire::UpdateReport& progress, const Traffic& traffic) {
   progress.bytes_total = static_cast<std::int64_t>(traffic.total_bytes);
   progress.bytes_reused = static_cast<std::int64_t>(traffic.reused_bytes);
   progress.bytes_fetched = static_cast<std::int64_t>(traffic.fetched_bytes);
+  if (traffic.spared_bytes > 0) progress.bytes_spared = static_cast<std::int64_t>(traffic.spared_bytes);
 }
 
 }  // namespace
@@ -88,7 +79,8 @@ Outcome ApplicationUpdate::act_downloading() {
   auto& progress = record_->progress;
   Traffic traffic{static_cast<std::uint64_t>(progress.bytes_total.value_or(0)),
                   static_cast<std::uint64_t>(progress.bytes_reused.value_or(0)),
-                  static_cast<std::uint64_t>(progress.bytes_fetched.value_or(0))};
+                  static_cast<std::uint64_t>(progress.bytes_fetched.value_or(0)),
+                  static_cast<std::uint64_t>(progress.bytes_spared.value_or(0))};
   const auto start = ports_.clock.steady_ms();
   const auto fetched_before = traffic.fetched_bytes;
   auto downloaded = stages_.download(*found_, traffic);
@@ -104,10 +96,13 @@ Outcome ApplicationUpdate::act_downloading() {
   const auto took = static_cast<double>(ports_.clock.steady_ms() - start);
   progress.numbers["download_ms"] += took;
   return {Event::ok,
-          fmt::format("{} of {} downloaded in {:.0f} ms, {} were here already",
+          fmt::format("{} of {} downloaded in {:.0f} ms, {} were here already{}",
                       size_text(static_cast<double>(traffic.fetched_bytes)),
                       size_text(static_cast<double>(traffic.total_bytes)), took,
-                      size_text(static_cast<double>(traffic.reused_bytes))),
+                      size_text(static_cast<double>(traffic.reused_bytes)),
+                      traffic.spared_bytes == 0
+                          ? std::string()
+                          : ", deltas spared " + size_text(static_cast<double>(traffic.spared_bytes))),
           {}};
 }
 

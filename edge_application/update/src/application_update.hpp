@@ -24,12 +24,6 @@ inline constexpr const char* kRemovedFolder = "removed";
 /// Deletes what a removal that was cut off has left there, once that cannot come back with a loss of power.
 Result<void> clear_removed(Files& files);
 
-/// Whether the disk does not answer or is full now: that says nothing about what is stored.
-[[nodiscard]] inline bool is_disk_trouble(const Error& error) {
-  return error.id().starts_with("VRG-BAS") &&
-         (error.code() == ErrorCode::unavailable || error.code() == ErrorCode::resource_exhausted);
-}
-
 /// How a step ended, and what to tell.
 struct Outcome {
   Event event = Event::ok;

@@ -4,12 +4,16 @@
 
 #include <fmt/format.h>
 
+#include "verge/delta/delta.hpp"
+
 namespace verge::update {
 namespace {
 
 constexpr const char* kBlobs = "store/blobs/sha256";
 constexpr const char* kPartial = "store/partial";
 constexpr const char* kPackages = "store/packages";
+/// What a delta must spare to be worth its round trips.
+constexpr std::uint64_t kWorth_bytes = 1024;
 
 std::string hex(const std::string& digest) {
   return digest.substr(digest.find(':') + 1);
@@ -17,6 +21,14 @@ std::string hex(const std::string& digest) {
 
 std::string partial_name(const std::string& digest) {
   return fmt::format("{}/{}", kPartial, hex(digest));
+}
+
+/// What opened files read.
+delta::Source source_of(OpenedFile& file) {
+  delta::Source source;
+  source.size_bytes = file.size_bytes();
+  source.read = [&file](std::uint64_t offset, std::span<std::byte> into) { return file.read(offset, into); };
+  return source;
 }
 
 }  // namespace
@@ -84,6 +96,59 @@ Result<void> ContentStore::fetch(const BlobOrder& order, Network& network, std::
                  fmt::format("{}: expected {} bytes, got {} so far", order.digest, order.size_bytes, there));
   }
   return {};
+}
+
+bool ContentStore::has_others(const std::vector<BlobOrder>& orders) {
+  const auto names = files_.list(kBlobs).value_or(std::vector<std::string>{});
+  return std::ranges::any_of(names, [&](const std::string& name) {
+    return std::ranges::none_of(orders, [&](const BlobOrder& order) { return hex(order.digest) == name; });
+  });
+}
+
+const DeltaOffer* ContentStore::best_delta(const BlobOrder& order, const std::vector<DeltaOffer>& offers) {
+  const auto missing = order.size_bytes - bytes_there(order);
+  const DeltaOffer* best = nullptr;
+  std::uint64_t least = missing < kWorth_bytes ? 0 : missing - kWorth_bytes;
+  for (const auto& offer : offers) {
+    if (offer.to != order.digest || offer.size_bytes >= order.size_bytes || bad_deltas_.contains(offer.digest))
+      continue;
+    if (!files_.size(blob_name(offer.from))) continue;
+    const auto to_fetch = offer.size_bytes - bytes_there({offer.digest, offer.size_bytes});
+    if (to_fetch >= least || order.size_bytes + offer.size_bytes > files_.free_bytes()) continue;
+    least = to_fetch;
+    best = &offer;
+  }
+  return best;
+}
+
+Result<bool> ContentStore::fetch_by_delta(const BlobOrder& order, const DeltaOffer& offer, Network& network,
+                                          std::uint64_t& fetched) {
+  auto made = fetch({offer.digest, offer.size_bytes}, network, fetched);
+  if (made) made = apply_delta(order, offer);
+  if (!made && (passes_by_itself(made.error()) || is_disk_trouble(made.error()))) return std::move(made).error();
+  VERGE_TRY(files_.remove(partial_name(offer.digest)));
+  if (made) return true;
+  bad_deltas_.insert(offer.digest);
+  VERGE_TRY(files_.remove(partial_name(order.digest)));
+  return false;
+}
+
+Result<void> ContentStore::apply_delta(const BlobOrder& order, const DeltaOffer& offer) {
+  const auto name = partial_name(order.digest);
+  VERGE_ASSIGN(const auto old, files_.open(blob_name(offer.from)));
+  VERGE_ASSIGN(const auto packed, files_.open(partial_name(offer.digest)));
+  const auto source = source_of(*packed);
+  VERGE_ASSIGN(const auto summary, delta::read_summary(source));
+  if (summary.new_digest != order.digest || summary.new_size_bytes != order.size_bytes) {
+    return Error(ErrorCode::data_loss, "VRG-UPD-019",
+                 fmt::format("expected a delta to {}, got one to {}; the whole file is fetched", order.digest,
+                             summary.new_digest));
+  }
+  // From the beginning: what came before may be torn.
+  unsynced_.erase(name);
+  VERGE_TRY(files_.remove(name));
+  return delta::apply(source_of(*old), source,
+                      [&](std::span<const std::byte> bytes) { return files_.append(name, bytes); });
 }
 
 Result<void> ContentStore::check(const BlobOrder& order) {

@@ -9,6 +9,23 @@
 
 namespace verge::update {
 
+/// Whether the disk does not answer or is full now: that says nothing about what is stored.
+[[nodiscard]] inline bool is_disk_trouble(const Error& error) {
+  return error.id().starts_with("VRG-BAS") &&
+         (error.code() == ErrorCode::unavailable || error.code() == ErrorCode::resource_exhausted);
+}
+
+/// Whether the same may work in a while, without anybody doing anything.
+[[nodiscard]] inline bool passes_by_itself(const Error& error) {
+  switch (error.code()) {
+    case ErrorCode::unavailable:
+    case ErrorCode::deadline_exceeded:
+    case ErrorCode::cancelled:
+    case ErrorCode::aborted: return true;
+    default: return error.id() == "VRG-TUF-005";  // Expired: the hub will sign anew, or the clock will be set.
+  }
+}
+
 /// A blob and how large it is said to be.
 struct BlobOrder {
   std::string digest;
@@ -30,6 +47,14 @@ class ContentStore {
   /// Fetches what is missing, from the byte where it ended. `fetched` counts the bytes that came. Errors: data_loss
   /// (VRG-UPD-003 more than declared), the network's, the disk's.
   Result<void> fetch(const BlobOrder& order, Network& network, std::uint64_t& fetched);
+  /// Makes the blob out of one that is here, as far as fetch() then has nothing to do; false: this delta is no good,
+  /// and is not tried again. Errors: the network's, the disk's.
+  Result<bool> fetch_by_delta(const BlobOrder& order, const DeltaOffer& offer, Network& network,
+                              std::uint64_t& fetched);
+  /// Of these the one to fetch least with, if any spares enough.
+  [[nodiscard]] const DeltaOffer* best_delta(const BlobOrder& order, const std::vector<DeltaOffer>& offers);
+  /// Whether there is anything beside these blobs.
+  [[nodiscard]] bool has_others(const std::vector<BlobOrder>& orders);
   /// Reads the blob and compares; makes it whole when it was on its way: its content is durable then. What is damaged
   /// is removed. Errors: data_loss (VRG-UPD-004), the disk's.
   Result<void> check(const BlobOrder& order);
@@ -47,7 +72,11 @@ class ContentStore {
   Result<void> forget_unsynced(const std::string& name);
 
   Files& files_;
-  std::set<std::string> unsynced_;  ///< Partial files that are not to be relied on, and could not be removed yet.
+  /// Of a delta that is here whole, applied; its errors and the disk's.
+  Result<void> apply_delta(const BlobOrder& order, const DeltaOffer& offer);
+
+  std::set<std::string> bad_deltas_;  ///< Digests of deltas that made nothing good.
+  std::set<std::string> unsynced_;    ///< Partial files that are not to be relied on, and could not be removed yet.
 };
 
 }  // namespace verge::update

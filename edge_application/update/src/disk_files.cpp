@@ -30,10 +30,44 @@ bool is_inside(const std::string& name, const std::string& folder) {
   return name.starts_with(folder) && (name.size() == folder.size() || name[folder.size()] == '/');
 }
 
+class OpenedDiskFile final : public OpenedFile {
+ public:
+  OpenedDiskFile(FileSystem& system, int number, std::string path, std::uint64_t size_bytes)
+      : system_(system), file_(system, number), path_(std::move(path)), size_bytes_(size_bytes) {}
+
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept override { return size_bytes_; }
+  Result<void> read(std::uint64_t offset_bytes, std::span<std::byte> into) override {
+    while (!into.empty()) {
+      const auto got = system_.read_at(file_.get(), offset_bytes, into);
+      if (!got) return file_error("read", path_, got.error());
+      if (*got == 0) {
+        return Error(ErrorCode::data_loss, "VRG-UPD-018",
+                     fmt::format("'{}': expected {} bytes more, got the end of the file", path_, into.size()));
+      }
+      offset_bytes += *got;
+      into = into.subspan(*got);
+    }
+    return {};
+  }
+
+ private:
+  FileSystem& system_;
+  OpenFile file_;
+  std::string path_;
+  std::uint64_t size_bytes_;
+};
+
 }  // namespace
 
 Result<std::string> DiskFiles::read(const std::string& name, std::uint64_t limit_bytes) {
   return read_text(system_, at(name), limit_bytes);
+}
+
+Result<std::unique_ptr<OpenedFile>> DiskFiles::open(const std::string& name) {
+  VERGE_ASSIGN(const auto size_bytes, size(name));
+  const auto number = system_.open(at(name));
+  if (!number) return file_error("read", at(name), number.error());
+  return std::make_unique<OpenedDiskFile>(system_, *number, at(name), size_bytes);
 }
 
 Result<void> DiskFiles::write(const std::string& name, std::string_view content) {

@@ -14,6 +14,8 @@ namespace verge::update {
 namespace {
 
 constexpr std::uint64_t kDocumentLimitBytes = std::uint64_t{4} << 20U;
+/// Nothing smaller is asked deltas for.
+constexpr std::uint64_t kDeltaFromBytes = 2048;
 /// Left free on the disk for logs and records.
 constexpr std::uint64_t kReserveBytes = std::uint64_t{16} << 20U;
 
@@ -165,8 +167,39 @@ Result<DownloadedTarget> Stages::download(const FoundTarget& found, Traffic& tra
         fmt::format("needs {} of disk, has {}; free some space and deploy again",
                     human_bytes(static_cast<double>(missing + kReserveBytes)), human_bytes(static_cast<double>(free))));
   }
+  VERGE_TRY(use_deltas(downloaded.plan_, traffic));
   for (const auto& blob : downloaded.plan_.blobs) VERGE_TRY(store.fetch(blob, ports.network, traffic.fetched_bytes));
   return downloaded;
+}
+
+Result<void> Stages::use_deltas(const Plan& plan, Traffic& traffic) {
+  if (!store.has_others(plan.blobs)) return {};
+  for (const auto& package : plan.packages) {
+    std::vector<BlobOrder> missing;
+    for (const auto& file : package.content.files) {
+      const BlobOrder order{file.digest, file.size_bytes};
+      if (order.size_bytes > store.bytes_there(order)) missing.push_back(order);
+    }
+    if (std::ranges::none_of(missing, [](const BlobOrder& order) { return order.size_bytes >= kDeltaFromBytes; })) {
+      continue;
+    }
+    const auto offers = ports.network.deltas(package.digest);
+    if (!offers && passes_by_itself(offers.error())) return offers.error();
+    if (!offers) continue;  // No update fails for want of a delta.
+    for (const auto& order : missing) VERGE_TRY(use_delta(order, *offers, traffic));
+  }
+  return {};
+}
+
+Result<void> Stages::use_delta(const BlobOrder& order, const std::vector<DeltaOffer>& offers, Traffic& traffic) {
+  const auto missing = order.size_bytes - store.bytes_there(order);
+  while (const auto* offer = store.best_delta(order, offers)) {
+    VERGE_ASSIGN(const bool made, store.fetch_by_delta(order, *offer, ports.network, traffic.fetched_bytes));
+    if (!made) continue;
+    traffic.spared_bytes += missing - std::min(missing, offer->size_bytes);
+    break;
+  }
+  return {};
 }
 
 Result<Plan> Stages::plan(const wire::DevicePointer& pointer) {

@@ -77,6 +77,7 @@ struct Traffic {
   std::uint64_t total_bytes = 0;
   std::uint64_t reused_bytes = 0;
   std::uint64_t fetched_bytes = 0;
+  std::uint64_t spared_bytes = 0;  ///< That deltas made it needless to fetch.
 };
 
 /// The steps. Errors carry the reason; what they lead to is decided by event_of().
@@ -100,6 +101,9 @@ struct Stages {
  private:
   Result<trust::Target> trusted(const std::string& path, const std::string& digest, const std::string& name,
                                 const std::string& version);
+  /// Makes what it can out of files that are here.
+  Result<void> use_deltas(const Plan& plan, Traffic& traffic);
+  Result<void> use_delta(const BlobOrder& order, const std::vector<DeltaOffer>& offers, Traffic& traffic);
   Result<void> fetch_document(const BlobOrder& order, Traffic& traffic);
   Result<VerifiedApplication> check_content(const wire::DevicePointer& pointer, const Plan& plan);
   Result<void> link_package(const Plan::Package& package);

@@ -56,6 +56,13 @@ class SystemCalls final : public FileSystem {
     if (got < 0) return tl::unexpected(errno);
     return static_cast<std::size_t>(got);
   }
+  Called<std::size_t> read_at(int file, std::uint64_t offset_bytes, std::span<std::byte> to) override {
+    ssize_t got = 0;
+    do got = ::pread(file, to.data(), to.size(), static_cast<off_t>(offset_bytes));
+    while (got < 0 && errno == EINTR);
+    if (got < 0) return tl::unexpected(errno);
+    return static_cast<std::size_t>(got);
+  }
   Called<std::size_t> write(int file, std::span<const std::byte> bytes) override {
     ssize_t put = 0;
     do put = ::write(file, bytes.data(), bytes.size());

@@ -91,6 +91,7 @@ http::Response handle_device(Hub& hub, RouteName route, const Call& call) {
     return answer(call.status, hub.report(call.caller, *report));
   }
   const auto digest = call.at("digest");
+  if (route == RouteName::get_package_deltas) return answer(call.status, hub.package_deltas(call.caller, digest));
   const auto content = hub.device_blob(call.caller, digest);
   if (!content) return error_answer(content.error());
   return file_answer(call.request, content->file, content->size_bytes, digest);

@@ -137,7 +137,8 @@ http::Response handle_document(Hub& hub, RouteName route, const Call& call) {
     case RouteName::list_events: return list_events(hub, call);
     case RouteName::put_report:
     case RouteName::get_desired:
-    case RouteName::get_device_blob: return handle_device(hub, route, call);
+    case RouteName::get_device_blob:
+    case RouteName::get_package_deltas: return handle_device(hub, route, call);
     case RouteName::get_tuf_metadata:
     case RouteName::get_tuf_target:
     case RouteName::get_openapi:

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "delta_child.hpp"
 #include "verge/crypto/certificate.hpp"
 #include "verge/hub/api.hpp"
 #include "verge/hub/registry.hpp"
@@ -21,6 +22,8 @@ struct Options {
   verge::hub::RegistrySetup registry;
   std::int64_t grace_s = 3600;
   std::int64_t collect_every_s = 3600;
+  bool deltas = true;
+  std::uint64_t delta_limit_bytes = verge::hub::DeltaSetup{}.largest_file_bytes;
 };
 
 std::int64_t now_ms() {
@@ -79,7 +82,10 @@ int run(const Options& options) {
   auto registry = options.registry;
   registry.grace_ms = options.grace_s * 1000;
   registry.collect_every_ms = options.collect_every_s * 1000;
-  auto hub = verge::hub::Hub::open({options.data, names, now_ms, VERGE_VERSION, registry}, log);
+  verge::hub::DeltaSetup deltas;
+  deltas.largest_file_bytes = options.delta_limit_bytes;
+  if (options.deltas) deltas.make = verge::hub::make_delta_apart;
+  auto hub = verge::hub::Hub::open({options.data, names, now_ms, VERGE_VERSION, registry, deltas}, log);
   if (!hub) return fail(hub.error());
   verge::hub::Api api(**hub, log, options.data / "uploads");
   auto server = verge::http::Server::start(server_options(options, **hub, api),
@@ -95,6 +101,11 @@ int run(const Options& options) {
       std::this_thread::sleep_for(std::chrono::milliseconds(500));
     }
   });
+  std::jthread delta_maker([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      if (!(*hub)->deltas().work(stop)) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    }
+  });
   for (;;) {
     const timespec second{0, 500'000'000};
     const int signal = sigtimedwait(&signals, nullptr, &second);
@@ -105,6 +116,7 @@ int run(const Options& options) {
     (*hub)->tick();
   }
   collector.request_stop();
+  delta_maker.request_stop();
   (*hub)->stop();
   (*server)->stop(std::chrono::seconds(10));
   log.info("stopped");
@@ -130,9 +142,21 @@ void add_registry_options(CLI::App& app, Options& options) {
                "Manifests without a tag are garbage too, unless an index names them or they are about another");
 }
 
+void add_delta_options(CLI::App& app, Options& options) {
+  app.add_option("--deltas", options.deltas,
+                 "Whether to make deltas from versions that devices have, so that less has to be sent")
+      ->capture_default_str();
+  app.add_option("--delta-limit", options.delta_limit_bytes,
+                 "Largest file that deltas are made for, such as 256MiB; making one takes some four times as much "
+                 "memory")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && verge::hub::kMakeDelta == argv[1]) return verge::hub::make_delta_here(argc, argv);
   CLI::App app{
       "The centre of a fleet: keeps models and applications, enrols devices and tells them what to run.\n\nExample:\n"
       "  verge-hub --data /var/lib/verge-hub\n\n"
@@ -146,6 +170,7 @@ int main(int argc, char** argv) {
   app.add_option("--port", options.port, "Port to listen on; 0: any that is free")->capture_default_str();
   app.add_option("--name", options.names, "Host name or address under which devices reach the hub; may be repeated");
   add_registry_options(app, options);
+  add_delta_options(app, options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

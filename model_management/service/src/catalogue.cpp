@@ -200,6 +200,7 @@ Result<wire::ModelDetail> Hub::model(const Principal& caller, const std::string&
       version.created_by = record.created_by;
       version.custom = custom_of(record, floors);
       version.devices = counts[name + " " + record.version];
+      version.deltas = Deltas::to_version(store, record.digest);
       model.versions.push_back(std::move(version));
     }
     if (model.versions.empty()) return unknown("model", name);

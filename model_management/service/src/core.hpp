@@ -45,6 +45,7 @@ struct Core {
   std::int64_t started_ms;
   WaitingRoom waiting;
   Registry registry{*this};
+  Deltas deltas{*this};
   std::mutex contacts_mutex;
   std::map<std::string, std::int64_t> contacts;  ///< When each device was last heard of since the start.
   std::atomic<bool> publish_again{false};
@@ -77,6 +78,7 @@ struct Core {
       return {};
     }));
     if (targets) VERGE_TRY(publish());
+    if (targets || !devices.empty()) deltas.look_again();
     wake(devices);
     return std::move(*value);
   }

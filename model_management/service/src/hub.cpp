@@ -180,6 +180,9 @@ const std::string& Hub::server_key() const noexcept {
 Registry& Hub::registry() noexcept {
   return core_->registry;
 }
+Deltas& Hub::deltas() noexcept {
+  return core_->deltas;
+}
 std::int64_t Hub::now_ms() const {
   return core_->now();
 }

@@ -50,6 +50,7 @@ void note_update(Core& core, Change& change, const DeviceRecord& device, Deploym
   const auto state = std::string(wire::name(update.state));
   if (text == row.update && state == row.state) return;
   if (state != row.state) {
+    core.deltas.look_again();  // It may have another version now.
     row.state = state;
     row.changed_ms = core.now();
   }
@@ -157,6 +158,13 @@ void Hub::desired(const Principal& caller, std::int64_t after, std::int64_t wait
   auto now = look();
   if (now && !*now && wait_ms > 0) return;
   if (core_->waiting.take_back(caller.device, number)) answer(std::move(now));
+}
+
+Result<wire::DeltaList> Hub::package_deltas(const Principal& caller, const std::string& digest) {
+  return core_->read<wire::DeltaList>([&](Transaction& store) -> Result<wire::DeltaList> {
+    VERGE_TRY(calling_device(store, caller));
+    return core_->deltas.to_package(store, digest);
+  });
 }
 
 Result<Hub::Content> Hub::device_blob(const Principal& caller, const std::string& digest) {

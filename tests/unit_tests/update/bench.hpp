@@ -1,7 +1,9 @@
 // Bench: one device with a real Updater over ports in memory, whose faults a test sets one by one.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +36,10 @@ class ScriptedFiles final : public Files {
   Result<std::string> read(const std::string& name, std::uint64_t limit) override {
     VERGE_TRY(ask("read", name));
     return files_->read(name, limit);
+  }
+  Result<std::unique_ptr<OpenedFile>> open(const std::string& name) override {
+    VERGE_TRY(ask("open", name));
+    return files_->open(name);
   }
   Result<void> write(const std::string& name, std::string_view content) override {
     VERGE_TRY(ask("write", name));
@@ -88,6 +94,12 @@ class ScriptedNetwork final : public Network {
     if (fault) VERGE_TRY(fault("metadata", std::string(name)));
     return hub_.metadata(name);
   }
+  Result<std::vector<DeltaOffer>> deltas(const std::string& package_digest) override {
+    if (fault) VERGE_TRY(fault("deltas", package_digest));
+    auto offers = hub_.deltas(package_digest);
+    if (change_offers) change_offers(offers);
+    return offers;
+  }
   Result<void> blob(const std::string& digest, std::uint64_t offset,
                     const std::function<Result<void>(std::span<const std::byte>)>& sink) override {
     if (fault) VERGE_TRY(fault("blob", digest));
@@ -107,6 +119,7 @@ class ScriptedNetwork final : public Network {
   }
 
   Fault fault;
+  std::function<void(std::vector<DeltaOffer>&)> change_offers;
   bool garble = false;
   int cut_after_pieces = 0;
   std::vector<std::pair<std::string, std::uint64_t>> asked;  ///< Digests with offsets.
@@ -165,11 +178,17 @@ class ScriptedRuntime final : public Runtime {
   std::int64_t since_ms_ = 0;
 };
 
-/// One model, "model0", with versions of every quality; made once.
+/// One model, "model0", with at least two versions of every quality; made once.
 inline const simulator::Hub& hub() {
   static const simulator::Hub made = [] {
-    Chance chance(7);
-    return simulator::Hub::make(chance, 1, 80, kEpoch_ms / 1000);
+    for (std::uint64_t seed = 1;; ++seed) {
+      Chance chance(seed);
+      auto hub = simulator::Hub::make(chance, 1, 80, kEpoch_ms / 1000);
+      std::map<Quality, int> counts;
+      for (const auto& version : hub.versions()) ++counts[version.quality];
+      const auto enough = [](const auto& count) { return count.second >= 2; };
+      if (counts.size() == 10 && std::ranges::all_of(counts, enough)) return hub;
+    }
   }();
   return made;
 }

@@ -111,6 +111,7 @@ class Pieces final : public Network {
  public:
   explicit Pieces(std::string content) : content_(std::move(content)) {}
   Result<std::string> fetch(std::string_view, std::uint64_t) override { return network_error(); }
+  Result<std::vector<DeltaOffer>> deltas(const std::string&) override { return std::vector<DeltaOffer>{}; }
   Result<void> blob(const std::string&, std::uint64_t offset,
                     const std::function<Result<void>(std::span<const std::byte>)>& sink) override {
     offsets.push_back(offset);

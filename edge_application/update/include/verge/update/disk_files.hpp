@@ -20,6 +20,7 @@ class DiskFiles final : public Files {
       : system_(system), root_(root.string()) {}
 
   Result<std::string> read(const std::string& name, std::uint64_t limit_bytes) override;
+  Result<std::unique_ptr<OpenedFile>> open(const std::string& name) override;
   Result<void> write(const std::string& name, std::string_view content) override;
   Result<void> append(const std::string& name, std::span<const std::byte> bytes) override;
   Result<void> sync(const std::string& name) override;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,6 +34,15 @@ class Random {
   virtual std::uint64_t next() = 0;
 };
 
+/// A file that is open to be read at any place. Errors: data_loss (VRG-UPD-018 it ends before), unavailable (I/O).
+class OpenedFile {
+ public:
+  virtual ~OpenedFile() = default;
+  [[nodiscard]] virtual std::uint64_t size_bytes() const noexcept = 0;
+  /// Exactly so many bytes.
+  virtual Result<void> read(std::uint64_t offset_bytes, std::span<std::byte> into) = 0;
+};
+
 /// The device's store: a folder. Names are relative, with '/'; "" is the folder itself.
 ///
 /// What write() has acknowledged survives a loss of power. What the other calls have done may be lost, in any order and
@@ -45,6 +55,8 @@ class Files {
  public:
   virtual ~Files() = default;
   virtual Result<std::string> read(const std::string& name, std::uint64_t limit_bytes) = 0;
+  /// Must not outlive this object.
+  virtual Result<std::unique_ptr<OpenedFile>> open(const std::string& name) = 0;
   /// The old content or the new one, whatever happens.
   virtual Result<void> write(const std::string& name, std::string_view content) = 0;
   /// Adds to the end.
@@ -70,9 +82,19 @@ class Files {
   virtual std::uint64_t free_bytes() = 0;
 };
 
+/// What makes a file of a package out of one that a device may have. Nobody signs it: what comes out is checked.
+struct DeltaOffer {
+  std::string from;    ///< Digest of the old file.
+  std::string to;      ///< Of the new one.
+  std::string digest;  ///< Of the delta: a blob, too.
+  std::uint64_t size_bytes = 0;
+};
+
 /// The hub, or whatever else carries its metadata and blobs.
 class Network : public trust::MetadataSource {
  public:
+  /// Deltas to files of this package; none is right.
+  virtual Result<std::vector<DeltaOffer>> deltas(const std::string& package_digest) = 0;
   /// The blob's bytes from `offset` on, in pieces, to `sink`, which may end it with an error.
   virtual Result<void> blob(const std::string& digest, std::uint64_t offset,
                             const std::function<Result<void>(std::span<const std::byte>)>& sink) = 0;

@@ -41,6 +41,8 @@ class FileSystem {
   virtual Called<int> open(const std::string& path) = 0;
   virtual void close(int file) noexcept = 0;
   virtual Called<std::size_t> read(int file, std::span<std::byte> to) = 0;
+  /// From this byte on; where read() goes on stays as it is.
+  virtual Called<std::size_t> read_at(int file, std::uint64_t offset_bytes, std::span<std::byte> to) = 0;
   virtual Called<std::size_t> write(int file, std::span<const std::byte> bytes) = 0;
   /// Everybody may read it from now on.
   virtual Called<void> make_readable(int file) = 0;

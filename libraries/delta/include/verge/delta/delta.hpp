@@ -29,6 +29,15 @@ Result<std::vector<std::byte>> make(const Content& old, const Content& fresh);
 
 inline constexpr std::uint64_t kMaxFile_bytes = std::uint64_t{4} << 30U;
 
+/// A file, and the description that tells its tensors: the .xml of an OpenVINO IR's weights; else empty.
+struct DescribedFile {
+  std::filesystem::path file;
+  std::filesystem::path description;
+};
+
+/// make(), from files into a new file. Errors: as make(), read_file() and write_file().
+Result<void> make_file(const DescribedFile& old, const DescribedFile& fresh, const std::filesystem::path& delta);
+
 /// Reads exactly these bytes of a file. Errors are handed through.
 using Read = std::function<Result<void>(std::uint64_t offset_bytes, std::span<std::byte> into)>;
 

@@ -12,6 +12,7 @@
 
 #include "verge/base/error.hpp"
 #include "verge/base/log.hpp"
+#include "verge/hub/deltas.hpp"
 #include "verge/hub/principal.hpp"
 #include "verge/hub/registry.hpp"
 #include "verge/wire/application.hpp"
@@ -56,6 +57,7 @@ struct HubSetup {
   std::function<std::int64_t()> now_ms;  ///< Clock, in milliseconds since 1970; any thread.
   std::string version;
   RegistrySetup registry{};
+  DeltaSetup deltas{};
 };
 
 /// Thread-safe. Each call checks the caller's rights first: VRG-HUB-010 (nobody known), 011 (a right is missing),
@@ -78,6 +80,7 @@ class Hub {
   [[nodiscard]] const std::string& server_certificate() const noexcept;  ///< Followed by the authority's.
   [[nodiscard]] const std::string& server_key() const noexcept;
   [[nodiscard]] Registry& registry() noexcept;
+  [[nodiscard]] Deltas& deltas() noexcept;
   [[nodiscard]] std::int64_t now_ms() const;
 
   /// Who shows this token; nobody (an empty name) when it is not known.
@@ -121,6 +124,7 @@ class Hub {
     std::uint64_t size_bytes = 0;
   };
   Result<Content> device_blob(const Principal& caller, const std::string& digest);
+  Result<wire::DeltaList> package_deltas(const Principal& caller, const std::string& digest);
 
   // Models and applications.
   Result<wire::ModelList> models(const Principal& caller);

@@ -131,6 +131,19 @@ struct RepositoryRecord {
   std::int64_t tags = 0;
 };
 
+/// What makes one file of a package out of a file of another version; without a digest: tried, and not worth it.
+struct DeltaRecord {
+  std::string from_package;  ///< Digests of the two manifests.
+  std::string to_package;
+  std::string from_blob;
+  std::string to_blob;
+  std::string digest;
+  std::int64_t size_bytes = 0;
+  std::string repository;
+  std::string manifest;  ///< Of the referrer that names it.
+  std::int64_t made_ms = 0;
+};
+
 struct UploadRecord {
   std::string id;
   std::string repository;

@@ -93,6 +93,12 @@ class Transaction {
   std::int64_t repository_bytes(const std::string& repository);
   std::vector<RepositoryRecord> repositories();
 
+  // Deltas.
+  void add(const DeltaRecord& delta);
+  std::vector<DeltaRecord> deltas();
+  std::vector<DeltaRecord> deltas_to(const std::string& package);
+  void remove_deltas(const std::string& from_package, const std::string& to_package);
+
   // Deployments.
   std::int64_t add(const DeploymentRecord& deployment);
   std::optional<DeploymentRecord> deployment(std::int64_t number);
