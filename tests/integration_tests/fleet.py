@@ -188,9 +188,9 @@ class Device:
 class Fleet:
     """A hub with an administrator who is logged in, and devices. Everything is ended at the end."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *hub_options):
         self.folder, self.devices = folder, []
-        self.hub = Hub(folder / "hub")
+        self.hub = Hub(folder / "hub", *hub_options)
         self.environment = {**os.environ, "VERGE_HUB_LOGIN": str(folder / "login.json")}
         self.login()
 
@@ -249,9 +249,9 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def running_fleet(folder):
+def running_fleet(folder, *hub_options):
     """A fleet that is ended at the end, whatever happens."""
-    fleet = Fleet(folder)
+    fleet = Fleet(folder, *hub_options)
     try:
         yield fleet
     finally:

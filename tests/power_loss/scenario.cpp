@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "verge/crypto/sha256.hpp"
 #include "verge/wire/device_pointer.hpp"
 #include "verge/wire/update_record.hpp"
 
@@ -24,8 +25,21 @@ const simulator::Version& version(const simulator::Hub& from, const std::string&
   return *find_version(from, model, quality, nth);
 }
 
+/// Whether there is a delta between two good versions that spares most of the file.
+bool has_delta(const simulator::Hub& from, const std::string& model, int old, int fresh) {
+  const auto* before = find_version(from, model, Quality::good, old);
+  const auto* after = find_version(from, model, Quality::good, fresh);
+  for (const auto& offer : from.deltas(after->desired.digest)) {
+    const bool fits = std::ranges::any_of(
+        before->files, [&](const auto& file) { return crypto::sha256(file.second) == offer.from; });
+    if (fits && from.blob(offer.to)->size() > std::max<std::uint64_t>(4096, offer.size_bytes * 3)) return true;
+  }
+  return false;
+}
+
 /// With few versions, so that its metadata are quick to read, and those among them that the scenarios need.
 simulator::Hub make_hub() {
+  // The update of the scenarios is one by delta.
   for (std::uint64_t seed = 1;; ++seed) {
     Chance chance(seed);
     auto made = simulator::Hub::make(chance, 2, 16, kBegin_ms / 1000);
@@ -34,7 +48,7 @@ simulator::Hub make_hub() {
     };
     if (has("model0", Quality::good, 2) && has("model0", Quality::fails_live, 0) &&
         has("model0", Quality::wrong_golden, 0) && has("model1", Quality::good, 0) &&
-        has("model1", Quality::fails_live, 0)) {
+        has("model1", Quality::fails_live, 0) && has_delta(made, "model0", 1, 2)) {
       return made;
     }
   }

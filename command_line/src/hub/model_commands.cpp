@@ -60,11 +60,16 @@ Result<void> show_model(HubSession& hub, const ModelOptions& options) {
   VERGE_ASSIGN(const Node node, hub.get("/api/v1/models/" + encode(options.name)));
   VERGE_ASSIGN(const auto model, wire::read_model_detail(node, wire::Place("model")));
   show(options, node, [&] {
-    std::vector<std::vector<std::string>> rows{{"VERSION", "SIZE", "DEVICES", "PUSHED", "BY", "DIGEST"}};
+    std::vector<std::vector<std::string>> rows{{"VERSION", "SIZE", "DEVICES", "PUSHED", "BY", "DELTAS", "DIGEST"}};
     for (const auto& version : model.versions) {
+      std::vector<std::string> deltas;
+      for (const auto& delta : version.deltas) {
+        deltas.push_back(fmt::format("from {}: {}", delta.from, human_bytes(static_cast<double>(delta.size_bytes))));
+      }
       rows.push_back({version.version, human_bytes(static_cast<double>(version.size_bytes)),
                       std::to_string(version.devices.value_or(0)), moment(version.created_ms),
-                      version.created_by.value_or("-"), version.digest});
+                      version.created_by.value_or("-"),
+                      deltas.empty() ? "-" : fmt::format("{}", fmt::join(deltas, ", ")), version.digest});
     }
     return table(rows);
   });

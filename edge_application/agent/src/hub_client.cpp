@@ -88,7 +88,7 @@ Result<std::vector<update::DeltaOffer>> HubClient::deltas(const std::string& pac
   for (const auto& delta : list.deltas) {
     offers.push_back({delta.from, delta.to, delta.digest, static_cast<std::uint64_t>(delta.size_bytes)});
   }
-  const auto patience = configured_.downloads ? configured_.downloads->wait_for_delta_s.value_or(0) : 0;
+  const auto patience = configured_.downloads ? configured_.downloads->wait_for_delta_s : 0;
   if (offers.empty() && list.being_made.value_or(false) && patience > 0) {
     const auto now = std::chrono::steady_clock::now();
     const auto since = waits_for_.emplace(package_digest, now).first->second;
