@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
@@ -36,19 +37,21 @@ class Shell:
     """One shell, so that what a block sets or starts is there for the next."""
 
     def __init__(self, folder, environment):
-        self.process = subprocess.Popen(["bash", "--noprofile", "--norc"], cwd=folder, env=environment, text=True,
+        self.process = subprocess.Popen(["bash", "--noprofile", "--norc"], cwd=folder, env=environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         start_new_session=True)
 
     def run(self, text):
-        self.process.stdin.write(f"set -e -o pipefail\n{text}\nset +e\necho\necho {MARK} 0\n")
+        self.process.stdin.write(f"set -e -o pipefail\n{text}\nset +e\necho\necho {MARK} 0\n".encode())
         self.process.stdin.flush()
-        output = ""
-        for line in self.process.stdout:
-            if line.startswith(MARK):
-                return 0, output
-            output += line
-        return self.process.wait(), output
+        output, end = b"", f"\n{MARK} 0\n".encode()
+        while end not in output:
+            # What a block has started keeps the pipe open when the shell has ended at an error.
+            if select.select([self.process.stdout], [], [], 0.2)[0]:
+                output += os.read(self.process.stdout.fileno(), 65536)
+            elif self.process.poll() is not None:
+                return self.process.returncode, output.decode()
+        return 0, output[: output.index(end)].decode()
 
     def end(self):
         os.killpg(self.process.pid, signal.SIGTERM)

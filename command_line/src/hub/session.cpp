@@ -107,6 +107,11 @@ Result<http_client::Reply> HubSession::send(const http_client::Call& call) {
   return reply;
 }
 
+Result<void> HubSession::download(const std::string& path,
+                                  const std::function<Result<void>(std::span<const std::byte>)>& sink) {
+  return client_->download(path, 0, sink, 60s);
+}
+
 Result<wire::Node> HubSession::call(const std::string& method, const std::string& path, const std::string& body) {
   http_client::Call call;
   call.method = method;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "../output.hpp"
@@ -27,6 +28,8 @@ class HubSession {
   Result<wire::Node> get(const std::string& path) { return call("GET", path); }
   /// Any status but those of failure.
   Result<http_client::Reply> send(const http_client::Call& call);
+  /// The body in pieces, from its beginning.
+  Result<void> download(const std::string& path, const std::function<Result<void>(std::span<const std::byte>)>& sink);
   /// get() as one of the schemas' types.
   template <typename Document>
   Result<Document> read(const std::string& path, Result<Document> (*reader)(const wire::Node&, const wire::Place&)) {

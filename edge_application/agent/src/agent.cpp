@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "api_server.hpp"
+#include "bundle_path.hpp"
 #include "configured_models.hpp"
 #include "hub_link.hpp"
 #include "pipeline_paths.hpp"
@@ -59,6 +60,7 @@ struct Agent::State {
 
   std::optional<http::Response> own_path(const http::Request& request) {
     if (auto answer = answer_pipelines(request, serving)) return answer;
+    if (auto answer = answer_bundle(request, hub.get())) return answer;
     if (request.path == "/metrics") {
       for (const auto& pipeline : serving.pipelines()) pipeline->refresh_metrics();
     }

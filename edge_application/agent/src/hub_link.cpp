@@ -11,6 +11,7 @@
 #include "verge/crypto/certificate.hpp"
 #include "verge/crypto/random.hpp"
 #include "verge/crypto/sha256.hpp"
+#include "verge/wire/carried_bundle.hpp"
 
 namespace verge::agent {
 namespace {
@@ -23,6 +24,8 @@ constexpr std::int64_t kRetryFirst_ms = 1000;
 constexpr std::int64_t kRetryLongest_ms = 60'000;
 constexpr std::int64_t kClockTolerance_ms = 300'000;
 constexpr std::uint64_t kRootLimitBytes = 1U << 20U;
+constexpr std::uint64_t kCarriedLimitBytes = 65536;
+constexpr const char* kCarriedFile = "bundle.json";
 
 std::int64_t wall_ms() {
   using namespace std::chrono;
@@ -104,9 +107,10 @@ Result<void> HubLink::start() {
   }
   hub_.stop_with(stop_.get_token());
   runtime_.stop_with(stop_.get_token());
-  VERGE_ASSIGN(updater_, update::Updater::create({*clock_, *random_, disk_, hub_, runtime_}, root));
+  VERGE_ASSIGN(updater_, update::Updater::create({*clock_, *random_, disk_, network_, runtime_}, root));
   updater_->on_change([this] { wake(wake_reports_); });
   updater_->restore();
+  carry_again();
   desired_thread_ = std::jthread([this] { run_desired(stop_.get_token()); });
   report_thread_ = std::jthread([this] { run_reports(stop_.get_token()); });
   update_thread_ = std::jthread([this] { run_updates(stop_.get_token()); });
@@ -278,10 +282,85 @@ void HubLink::run_desired(const std::stop_token& stop) {
 
 void HubLink::run_updates(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
+    take_bundle();
     auto wait = updater_->step();
+    settle_bundle();
     if (serving_.isolates()) wait = std::min(wait, kHealthCheck_ms);
     if (wait > 0) rest(wait, wake_updates_, stop);
   }
+}
+
+std::string HubLink::device_name() {
+  const std::lock_guard lock(mutex_);
+  return identity_ ? identity_->device : options_.device_name;
+}
+
+Result<void> HubLink::apply_bundle(const std::filesystem::path& file) {
+  VERGE_ASSIGN(auto carried, open_bundle(file, device_name()));
+  const auto asked = updater_->desired_version();
+  if (carried->desired.version < asked) {
+    return Error(ErrorCode::failed_precondition, "VRG-AGT-047",
+                 fmt::format("expected a bundle with version {} or newer of what this device should run, got version "
+                             "{}; make it again with 'verge bundle create'",
+                             asked, carried->desired.version));
+  }
+  wire::CarriedBundle kept;
+  kept.file = file.string();
+  VERGE_TRY(disk_.write(kCarriedFile, wire::write_json(wire::to_node(kept))));
+  {
+    const std::lock_guard lock(mutex_);
+    handed_ = std::move(carried);
+  }
+  log_.info("updates come from a bundle", {{"file", file.string()}});
+  wake(wake_updates_);
+  return {};
+}
+
+/// After a start: goes on with the bundle that was carried.
+void HubLink::carry_again() {
+  const auto text = disk_.read(kCarriedFile, kCarriedLimitBytes);
+  if (!text) return;
+  const auto node = wire::parse_json(*text, kCarriedFile);
+  const auto kept = node ? wire::read_carried_bundle(*node, wire::Place(kCarriedFile)) : node.error();
+  if (!kept) return;
+  const auto again = apply_bundle(kept->file);
+  if (!again) log_.warning("the bundle cannot be gone on with; apply it again", {{"error", again.error().text()}});
+}
+
+std::shared_ptr<const CarriedNetwork::Carried> HubLink::bundle() {
+  const std::lock_guard lock(mutex_);
+  return handed_ ? handed_ : network_.carried();
+}
+
+/// Of the thread that updates, so that no step sees half of it.
+void HubLink::take_bundle() {
+  std::shared_ptr<const CarriedNetwork::Carried> next;
+  {
+    const std::lock_guard lock(mutex_);
+    next = std::exchange(handed_, nullptr);
+    if (!next) return;
+    network_.carry(next);
+  }
+  updater_->try_again();
+  if (next->desired.version >= updater_->desired_version()) updater_->want(next->desired);
+}
+
+void HubLink::settle_bundle() {
+  const auto carried = network_.carried();
+  if (!carried || updater_->desired_version() < carried->desired.version) return;
+  const auto reported = updater_->applications();
+  const auto has_ended = [&](const wire::DesiredApplication& wanted) {
+    const auto found = std::ranges::find(reported, wanted.application, &wire::ReportedApplication::application);
+    if (found == reported.end() || !found->update || found->update->deployment != wanted.deployment) return false;
+    const auto state = found->update->state;
+    return state == wire::UpdateState::committed || state == wire::UpdateState::rolled_back ||
+           state == wire::UpdateState::refused || state == wire::UpdateState::failed;
+  };
+  const bool newer = updater_->desired_version() > carried->desired.version;
+  if (!newer && !std::ranges::all_of(carried->desired.applications, has_ended)) return;
+  if (!disk_.remove(kCarriedFile)) return;
+  network_.drop();
+  log_.info("done with the bundle", {{"file", carried->file.string()}});
 }
 
 wire::ReportedState HubLink::state() {
@@ -375,6 +454,7 @@ std::string HubLink::status_json() {
     }
     link.add("troubles", std::move(troubles));
   }
+  if (const auto carried = bundle()) link.add("bundle", wire::Node::string(carried->file.string()));
   node.add("hub", std::move(link));
   // Secrets of the link are nobody's business here.
   std::erase_if(node.members, [](const auto& member) { return member.first == "continuation"; });

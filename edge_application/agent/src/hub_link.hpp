@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "carried_network.hpp"
 #include "device_runtime.hpp"
 #include "hub_client.hpp"
 #include "verge/update/disk_files.hpp"
@@ -36,6 +37,9 @@ class HubLink {
   /// read.
   Result<void> start();
   void stop();
+  /// Takes updates from a bundle in place of the hub, until they have ended; a restart does not change that. Errors:
+  /// those of open_bundle(); failed_precondition (VRG-AGT-047 something newer has been asked of the device).
+  Result<void> apply_bundle(const std::filesystem::path& file);
   /// What is reported, with the link's own state, as JSON.
   [[nodiscard]] std::string status_json();
 
@@ -56,6 +60,13 @@ class HubLink {
   Result<void> report();
   void check_clock(std::int64_t hub_time_ms);
   /// Logs an error of the link once, and keeps it for the status; an empty one means that all is well.
+  void carry_again();
+  void take_bundle();
+  /// The one that is carried, or will be next.
+  std::shared_ptr<const CarriedNetwork::Carried> bundle();
+  [[nodiscard]] std::string device_name();
+  /// Ends with the bundle when all that it asks for has ended.
+  void settle_bundle();
   void set_trouble(const std::string& what, const std::string& text);
   void explain_certificate_trouble(const Error& error);
   /// Sleeps for `ms`, or until woken or stopped.
@@ -71,6 +82,7 @@ class HubLink {
   std::unique_ptr<SystemRandom> random_;
   update::DiskFiles disk_;
   HubClient hub_;
+  CarriedNetwork network_{hub_};
   std::unique_ptr<update::Updater> updater_;
   std::string instance_;
   std::int64_t started_ms_ = 0;
@@ -81,6 +93,7 @@ class HubLink {
   std::optional<wire::Identity> identity_;
   std::map<std::string, std::string> troubles_;
   std::string clock_message_;
+  std::shared_ptr<const CarriedNetwork::Carried> handed_;  ///< A bundle that is to be carried.
   std::atomic<bool> wake_updates_{false};
   std::atomic<bool> wake_reports_{false};
   std::atomic<bool> ask_anew_{false};

@@ -249,9 +249,13 @@ bool ApplicationUpdate::fell_back_untold() const {
   return record_->step == wire::UpdateStep::committed && active_ && active_->digest != record_->desired.digest;
 }
 
+std::string ApplicationUpdate::lost_fall_back() const {
+  return fmt::format("{} {} could not run; version {} runs in its place", name_, record_->desired.version,
+                     active_->version);
+}
+
 bool ApplicationUpdate::tell_lost_fall_back() {
-  tell_fallen_back(fmt::format("{} {} could not run; version {} runs in its place", name_, record_->desired.version,
-                               active_->version));
+  tell_fallen_back(lost_fall_back());
   return !fell_back_untold();
 }
 
@@ -299,6 +303,11 @@ void ApplicationUpdate::begin(const wire::DesiredApplication& desired) {
   changed();
 }
 
+void ApplicationUpdate::forget_refusal() {
+  refusal_forgotten_ =
+      record_ && (record_->step == wire::UpdateStep::refused || record_->step == wire::UpdateStep::failed);
+}
+
 std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bool frozen) {
   if (!restored_) {
     restore();
@@ -311,7 +320,9 @@ std::int64_t ApplicationUpdate::step(const wire::DesiredApplication& desired, bo
     if (!waiting_for_old) return wait;
   }
   retry_steady_ms_ = 0;
-  if (!record_ || record_->desired.deployment != desired.deployment || record_->desired.digest != desired.digest) {
+  const bool anew = std::exchange(refusal_forgotten_, false);
+  if (anew || !record_ || record_->desired.deployment != desired.deployment ||
+      record_->desired.digest != desired.digest) {
     const auto step = record_ ? record_->step : wire::UpdateStep::pending;
     if (record_ && step == wire::UpdateStep::watching) {
       advance({Event::superseded,
@@ -395,6 +406,14 @@ wire::ReportedApplication ApplicationUpdate::report() const {
   if (active_) report.active = installed(*active_);
   if (previous_) report.previous = installed(*previous_);
   if (record_) report.update = record_->progress;
+  if (record_ && fell_back_untold()) {
+    // As long as the disk does not take the record that says so.
+    report.update->state = wire::UpdateState::rolled_back;
+    wire::Reason reason;
+    reason.id = "VRG-UPD-015";
+    reason.message = lost_fall_back();
+    report.update->reason = std::move(reason);
+  }
   return report;
 }
 

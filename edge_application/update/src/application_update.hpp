@@ -42,6 +42,8 @@ class ApplicationUpdate {
   void restore();
   /// One step towards `desired`, where one is due. Returns the milliseconds until another may be.
   std::int64_t step(const wire::DesiredApplication& desired, bool frozen);
+  /// The next step begins anew what was refused or has failed.
+  void forget_refusal();
   /// Ends the application and forgets it.
   Result<void> remove();
 
@@ -88,6 +90,7 @@ class ApplicationUpdate {
   /// Whether the version that was committed is no longer the active one, and the record does not say so yet.
   [[nodiscard]] bool fell_back_untold() const;
   bool tell_lost_fall_back();
+  [[nodiscard]] std::string lost_fall_back() const;
   /// Fetches again what is damaged of the active version, and runs it. Returns the milliseconds until the next attempt.
   std::int64_t repair();
   void note(wire::UpdateRecord& record, wire::UpdateState state, std::string text) const;
@@ -106,6 +109,7 @@ class ApplicationUpdate {
   Stages stages_;
   std::string name_;
   bool restored_ = false;  ///< What the files say is known.
+  bool refusal_forgotten_ = false;
   bool candidate_ = true;  ///< There may be a candidate pointer.
   std::optional<wire::DevicePointer> active_;
   std::optional<wire::DevicePointer> previous_;

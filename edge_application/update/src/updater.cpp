@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "application_update.hpp"
 #include "stored_metadata.hpp"
@@ -33,6 +34,7 @@ struct Updater::State {
   std::optional<wire::DesiredState> wanted;         ///< Newest, not yet taken over.
   std::vector<wire::ReportedApplication> reported;  ///< As of the last change.
   std::int64_t desired_version = 0;
+  bool again = false;  ///< What did not go well is to begin anew.
 
   State(Ports p, std::unique_ptr<StoredMetadata> m, trust::Client t)
       : ports(p), metadata(std::move(m)), trust(std::move(t)), store(ports.files) {}
@@ -84,6 +86,11 @@ struct Updater::State {
     desired = std::move(next);
     kept = true;
     return {};
+  }
+
+  bool take_again() {
+    const std::lock_guard lock(mutex);
+    return std::exchange(again, false);
   }
 
   /// What is acted on must be durable: the run before may have been killed before it could sync desired.json.
@@ -154,8 +161,14 @@ void Updater::want(wire::DesiredState desired) {
   state_->wanted = std::move(desired);
 }
 
+void Updater::try_again() {
+  const std::lock_guard lock(state_->mutex);
+  state_->again = true;
+}
+
 std::int64_t Updater::step() {
   State& s = *state_;
+  const bool again = s.take_again();
   if (!s.met) {
     s.meet_applications();
     s.publish();
@@ -171,6 +184,7 @@ std::int64_t Updater::step() {
   }
   for (const auto& desired : s.desired->applications) {
     auto& application = s.application(desired.application);
+    if (again) application.forget_refusal();
     const bool had_ended = application.has_ended();
     wait = std::min(wait, application.step(desired, s.desired->frozen));
     // From here on nothing needs what only the version before the previous one needed.

@@ -39,11 +39,11 @@ Result<void> make_delta_apart(const delta::DescribedFile& old, const delta::Desc
     const auto ended = child.wait(200ms);
     if (!ended) continue;
     if (ended->signal == 0 && ended->exit_status == 0) return {};
-    return Error(ErrorCode::unavailable, "VRG-HUB-047",
+    return Error(ErrorCode::unavailable, "VRG-HUB-060",
                  fmt::format("the process that makes a delta {}; devices get the whole file", ended->text()));
   }
   child.kill();
-  return Error(ErrorCode::unavailable, "VRG-HUB-047",
+  return Error(ErrorCode::unavailable, "VRG-HUB-060",
                "stopped while a delta was made; it is made after the next start");
 }
 

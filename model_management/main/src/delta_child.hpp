@@ -16,7 +16,7 @@ inline constexpr std::string_view kMakeDelta = "make-delta";
 /// The child's whole life; its exit status.
 int make_delta_here(int argc, char** argv);
 
-/// Starts the child and waits for it. Errors: unavailable (VRG-HUB-047 it ended without a delta, or was stopped).
+/// Starts the child and waits for it. Errors: unavailable (VRG-HUB-060 it ended without a delta, or was stopped).
 Result<void> make_delta_apart(const delta::DescribedFile& old, const delta::DescribedFile& fresh,
                               const std::filesystem::path& made, const std::stop_token& stop);
 

@@ -170,6 +170,25 @@ TEST(KilledAgain, AFallBackWhosePointerCannotBeWrittenRunsAndIsWrittenLater) {
   EXPECT_EQ(bench.runtime.running->version, first.version) << "the damaged one is not fetched again meanwhile";
 }
 
+TEST(KilledAgain, AFallBackIsReportedThoughTheDiskDoesNotTakeTheRecord) {
+  Bench bench;
+  bench.commit();
+  bench.commit(1);
+  const auto& second = version(Quality::good, 1).desired;
+  bench.files.disk.flip_bit("/store/blobs/sha256/" + second.digest.substr(7), 0);
+  bench.files.fault = failing("write", "/update.json", disk_error());
+  bench.crash();
+  for (int i = 0; i < 3; ++i) bench.step();
+  EXPECT_EQ(bench.record().step, Step::committed) << "what the disk has";
+  const auto reported = bench.updater->applications().at(0);
+  EXPECT_EQ(reported.active->version, version(Quality::good).desired.version);
+  EXPECT_EQ(reported.update->state, wire::UpdateState::rolled_back);
+  EXPECT_EQ(reported.update->reason->id, "VRG-UPD-015");
+  bench.files.fault = nullptr;
+  for (int i = 0; i < 5; ++i) bench.step();
+  EXPECT_EQ(bench.record().step, Step::rolled_back);
+}
+
 TEST(KilledAgain, AFallBackDoesNotEndTheUpdateThatWaits) {
   Bench bench;
   bench.commit();

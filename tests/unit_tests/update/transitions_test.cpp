@@ -218,5 +218,23 @@ TEST(TransitionTableTest, ASwitchThatWasMadeIsFoundDoneAfterARestart) {
   EXPECT_EQ(bench.runtime.running->version, version(Quality::good, 1).desired.version);
 }
 
+TEST(TryAgain, BeginsAnewWhatWasRefusedAndNothingElse) {
+  Bench bench;
+  bench.commit();
+  bench.network.fault = failing("blob", "", Error(ErrorCode::not_found, "VRG-HTC-009", "no such blob"));
+  bench.want(version(Quality::good, 1));
+  bench.run_to(Step::refused);
+  bench.network.fault = nullptr;
+  for (int i = 0; i < 5; ++i) bench.step();
+  EXPECT_EQ(bench.record().step, Step::refused) << "a refusal stays, as long as nobody does anything";
+  bench.updater->try_again();
+  bench.run_to(Step::committed);
+  bench.network.asked.clear();
+  bench.updater->try_again();
+  for (int i = 0; i < 5; ++i) bench.step();
+  EXPECT_EQ(bench.record().step, Step::committed);
+  EXPECT_TRUE(bench.network.asked.empty()) << "what is committed stays so";
+}
+
 }  // namespace
 }  // namespace verge::update::test

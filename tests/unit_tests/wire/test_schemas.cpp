@@ -6,8 +6,11 @@
 
 #include "verge/wire/application.hpp"
 #include "verge/wire/application_selection.hpp"
+#include "verge/wire/bundle.hpp"
+#include "verge/wire/carried_bundle.hpp"
 #include "verge/wire/certificate_request.hpp"
 #include "verge/wire/custom_step.hpp"
+#include "verge/wire/delta_list.hpp"
 #include "verge/wire/deployment_detail.hpp"
 #include "verge/wire/deployment_request.hpp"
 #include "verge/wire/desired_state.hpp"
@@ -58,6 +61,9 @@ Result<void> read_example(const std::filesystem::path& file) {
   if (kind == "golden") return round_trip<Golden>(node, place, read_golden);
   if (kind == "edge_config") return round_trip<EdgeConfig>(node, place, read_edge_config);
   if (kind == "application") return round_trip<Application>(node, place, read_application);
+  if (kind == "delta_list") return round_trip<DeltaList>(node, place, read_delta_list);
+  if (kind == "bundle") return round_trip<Bundle>(node, place, read_bundle);
+  if (kind == "carried_bundle") return round_trip<CarriedBundle>(node, place, read_carried_bundle);
   if (kind == "desired_state") return round_trip<DesiredState>(node, place, read_desired_state);
   if (kind == "reported_state") return round_trip<ReportedState>(node, place, read_reported_state);
   if (kind == "target_custom") return round_trip<TargetCustom>(node, place, read_target_custom);

@@ -37,6 +37,8 @@ class Updater {
   void restore();
   /// What is wanted from now on.
   void want(wire::DesiredState desired);
+  /// Somebody has done something about it: what was refused or has failed is begun anew. Thread-safe.
+  void try_again();
   /// One step of one application. Returns the milliseconds until another may be due; 0: at once.
   std::int64_t step();
 

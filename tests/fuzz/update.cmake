@@ -1,0 +1,1 @@
+verge_fuzz(bundle SOURCES ${CMAKE_CURRENT_LIST_DIR}/fuzz_bundle.cpp LINKS Verge::bundle)
