@@ -36,6 +36,15 @@ add_library(mosquitto INTERFACE IMPORTED)
 target_link_libraries(mosquitto INTERFACE "${VERGE_MOSQUITTO}")
 target_include_directories(mosquitto SYSTEM INTERFACE "${VERGE_MOSQUITTO_INCLUDE_DIR}")
 
+# Nor have the libraries for TPMs.
+find_path(VERGE_TSS_INCLUDE_DIR tss2/tss2_esys.h REQUIRED)
+add_library(tss INTERFACE IMPORTED)
+target_include_directories(tss SYSTEM INTERFACE "${VERGE_TSS_INCLUDE_DIR}")
+foreach(part esys mu rc tctildr)
+  find_library(VERGE_TSS_${part} tss2-${part} REQUIRED)
+  target_link_libraries(tss INTERFACE "${VERGE_TSS_${part}}")
+endforeach()
+
 # Nor has SOCI.
 find_path(VERGE_SOCI_INCLUDE_DIR soci/soci.h REQUIRED)
 find_library(VERGE_SOCI_CORE soci_core REQUIRED)

@@ -54,7 +54,7 @@ const trust::RoleKeys& keys() {
 std::string file_of(const std::string& text, bool raw) {
   auto node = wire::parse_json(text, "fuzz");
   if (raw || !node || !trust::canonical_json(*node)) return text;
-  return trust::signed_file(std::move(*node), {&keys().begin()->second});
+  return *trust::signed_file(std::move(*node), {&keys().begin()->second});
 }
 
 }  // namespace
@@ -71,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     bit <<= 1U;
   }
   static const std::string root =
-      trust::signed_file(trust::root_metadata(keys(), 1, kNow_s + 1), {&keys().begin()->second});
+      *trust::signed_file(trust::root_metadata(trust::root_of(keys(), 1, kNow_s + 1)), {&keys().begin()->second});
   auto client = trust::Client::open(memory, root);
   if (!client) __builtin_trap();
   const bool refreshed = client->refresh(memory, kNow_s).has_value();
@@ -79,6 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto target = client->target(memory, kTarget, kNow_s);
   if (target && target->path != kTarget) __builtin_trap();
   if (target && !refreshed) __builtin_trap();
+  (void)client->load_all(memory, kNow_s);
   (void)client->top_level_targets();
   // What was stored is taken again.
   if (!trust::Client::open(memory, "")) __builtin_trap();

@@ -2,3 +2,7 @@ verge_fuzz(tuf_metadata SOURCES ${CMAKE_CURRENT_LIST_DIR}/fuzz_tuf_metadata.cpp 
 if(TARGET fuzz_tuf_metadata)
   target_include_directories(fuzz_tuf_metadata PRIVATE "${CMAKE_SOURCE_DIR}/libraries/trust/src")
 endif()
+verge_fuzz(trust_publication SOURCES ${CMAKE_CURRENT_LIST_DIR}/fuzz_trust_publication.cpp LINKS Verge::trust Verge::crypto)
+if(TARGET fuzz_trust_publication)
+  target_include_directories(fuzz_trust_publication PRIVATE "${CMAKE_SOURCE_DIR}/libraries/trust/src")
+endif()

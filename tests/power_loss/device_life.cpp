@@ -95,12 +95,24 @@ Result<void> KeptPromises::rename(const std::string& from, const std::string& to
   return {};
 }
 
+const at_rest::DataKeys& store_keys() {
+  static const auto* const made = [] {
+    auto* const keys = new at_rest::DataKeys;
+    keys->add({}, std::make_shared<const at_rest::Secret>(at_rest::Secret::random()));
+    return keys;
+  }();
+  return *made;
+}
+
 DeviceLife::DeviceLife(const simulator::Hub& hub, ModelledDisk& disk, bool looks_at_promises)
     : files_(disk, looks_at_promises), network_(hub, chance_, 0), runtime_(hub, disk, clock_, chance_) {
   // A disk that does not answer: the service manager starts the agent again.
   constexpr int kStarts = 1000;
+  const bool encrypted = disk.peek(kEncryptedMark) != nullptr;
+  if (encrypted) runtime_.keys = &store_keys();
+  auto& files = encrypted ? static_cast<update::Files&>(encrypted_files_) : files_;
   for (int i = 0; !updater_; ++i) {
-    auto made = update::Updater::create({clock_, chance_, files_, network_, runtime_}, hub.root());
+    auto made = update::Updater::create({clock_, chance_, files, network_, runtime_}, hub.root());
     if (made) updater_ = std::move(*made);
     if (!made && i == kStarts) throw Violation{"the agent does not start: " + made.error().text()};
   }

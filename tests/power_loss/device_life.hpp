@@ -7,6 +7,7 @@
 
 #include "kept_promises.hpp"
 #include "simulated_runtime.hpp"
+#include "verge/update/encrypted_files.hpp"
 #include "verge/update/updater.hpp"
 
 namespace verge::power_loss {
@@ -19,6 +20,10 @@ using simulator::Violation;
 
 /// The moment at which all lives begin: nothing depends on the time of day.
 constexpr std::int64_t kBegin_ms = 1'800'000'000'000;
+
+/// A disk with this file has an encrypted store, and the key for it is kKeys's.
+constexpr const char* kEncryptedMark = "/at_rest/keys.json";
+[[nodiscard]] const at_rest::DataKeys& store_keys();
 
 class DeviceLife {
  public:
@@ -44,6 +49,7 @@ class DeviceLife {
   Chance chance_{5};
   simulator::SimulatedClock clock_{kBegin_ms};
   KeptPromises files_;
+  update::EncryptedFiles encrypted_files_{files_, store_keys()};
   simulator::FaultyNetwork network_;
   simulator::SimulatedRuntime runtime_;
   std::unique_ptr<update::Updater> updater_;

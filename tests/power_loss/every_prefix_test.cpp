@@ -19,7 +19,8 @@ class PowerLoss : public ::testing::TestWithParam<const char*> {
   const Scenario& scenario_ = scenario(GetParam());
 };
 
-constexpr auto kScenarios = {"join", "update", "rollback", "first_rollback", "refusal", "removal"};
+constexpr auto kScenarios = {"join",    "update",         "rollback",         "first_rollback",    "refusal",
+                             "removal", "encrypted_join", "encrypted_update", "encrypted_rollback"};
 const auto kName = [](const auto& one) { return std::string(one.param); };
 
 TEST_P(PowerLoss, EveryPrefixLeadsToTheSameState) {

@@ -30,8 +30,8 @@ bool has_delta(const simulator::Hub& from, const std::string& model, int old, in
   const auto* before = find_version(from, model, Quality::good, old);
   const auto* after = find_version(from, model, Quality::good, fresh);
   for (const auto& offer : from.deltas(after->desired.digest)) {
-    const bool fits = std::ranges::any_of(
-        before->files, [&](const auto& file) { return crypto::sha256(file.second) == offer.from; });
+    const bool fits =
+        std::ranges::any_of(before->files, [&](const auto& file) { return crypto::sha256(file.second) == offer.from; });
     if (fits && from.blob(offer.to)->size() > std::max<std::uint64_t>(4096, offer.size_bytes * 3)) return true;
   }
   return false;
@@ -57,7 +57,7 @@ simulator::Hub make_hub() {
 /// Builds a device step by step, and keeps the disk as it is between two of them.
 class Preparation {
  public:
-  explicit Preparation(const simulator::Hub& from) : from_(from) {}
+  Preparation(const simulator::Hub& from, DiskImage disk) : from_(from), disk_(std::move(disk)) {}
 
   void want(const simulator::Version& version) {
     auto wanted = version.desired;
@@ -109,17 +109,17 @@ struct World {
   std::vector<Scenario> scenarios;
 };
 
-World make_world() {
-  World world{make_hub(), {}};
+/// `kind` stands before each scenario's name.
+void add_scenarios(World& world, const std::string& kind, const DiskImage& first) {
   const auto& from = world.hub;
   const auto good = [&](int nth) { return version(from, "model0", Quality::good, nth); };
-  Preparation device(from);
+  Preparation device(from, first);
   device.want(good(0));
-  world.scenarios.push_back(device.scenario("join", "model0", "committed"));
+  world.scenarios.push_back(device.scenario(kind + "join", "model0", "committed"));
   device.run();
   Preparation without_before = device;
   without_before.want(version(from, "model1", Quality::fails_live));
-  world.scenarios.push_back(without_before.scenario("first_rollback", "model1", "rolled_back"));
+  world.scenarios.push_back(without_before.scenario(kind + "first_rollback", "model1", "rolled_back"));
   world.scenarios.back().runs.erase("model1");
   device.commit(version(from, "model1", Quality::good));
   device.commit(good(1));
@@ -135,12 +135,21 @@ World make_world() {
         Next{"refusal", Quality::wrong_golden, 0, "refused"}}) {
     Preparation updated = device;
     updated.want(version(from, "model0", next.quality, next.nth));
-    auto made = updated.scenario(next.name, "model0", next.end);
+    auto made = updated.scenario(kind + next.name, "model0", next.end);
     if (made.end != "committed") made.runs["model0"] = good(1).desired.digest;
     world.scenarios.push_back(std::move(made));
   }
   device.drop("model0");
-  world.scenarios.push_back(device.scenario("removal", "model0", ""));
+  world.scenarios.push_back(device.scenario(kind + "removal", "model0", ""));
+}
+
+World make_world() {
+  World world{make_hub(), {}};
+  add_scenarios(world, "", {});
+  DiskImage marked;
+  marked.folders.insert("/at_rest");
+  marked.files[kEncryptedMark] = std::make_shared<const std::string>("the keys are elsewhere");
+  add_scenarios(world, "encrypted_", marked);
   world.hub.sign_anew(kBegin_ms / 1000);
   return world;
 }
@@ -192,10 +201,14 @@ const Scenario& scenario(const std::string& name) {
 std::map<std::string, std::string> final_state(const DiskImage& image) {
   std::map<std::string, std::string> state;
   std::map<const std::string*, std::string> first_names;
+  const bool encrypted = image.files.contains(kEncryptedMark);
   for (const auto& folder : image.folders) state[folder + "/"] = "";
   for (const auto& [path, content] : image.files) {
     const bool differs = path.ends_with("/update.json") || path == "/desired.json";
     state[path] = differs ? without_what_differs(path, *content) : *content;
+    if (encrypted && path.starts_with("/store/")) {
+      state[path] = simulator::decrypted(*content, store_keys()).value_or("does not open");
+    }
     const auto& first = first_names.emplace(content.get(), path).first->second;
     if (first != path) state[path] = "the same file as " + first;
   }

@@ -1,8 +1,27 @@
 #include "simulated_runtime.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
+#include "verge/at_rest/encrypted_file.hpp"
+
 namespace verge::simulator {
+
+std::optional<std::string> decrypted(const std::string& stored, const at_rest::DataKeys& keys) {
+  const auto bytes = std::as_bytes(std::span(stored));
+  auto reader = at_rest::Reader::open({bytes.size(),
+                                       [bytes](std::uint64_t offset, std::span<std::byte> into) -> Result<void> {
+                                         const auto from = bytes.subspan(static_cast<std::size_t>(offset), into.size());
+                                         std::ranges::copy(from, into.begin());
+                                         return {};
+                                       }},
+                                      keys);
+  if (!reader) return std::nullopt;
+  std::string content(static_cast<std::size_t>(reader->size_bytes()), '\0');
+  if (!reader->read(0, std::as_writable_bytes(std::span(content)))) return std::nullopt;
+  return content;
+}
 
 wire::DeviceReport SimulatedRuntime::device() {
   wire::DeviceReport report;
@@ -52,6 +71,12 @@ std::vector<update::LiveModel> SimulatedRuntime::live(const std::string& applica
   return {{application, requests, fails ? requests / 2 : 0, p50, p50, {}}};
 }
 
+bool SimulatedRuntime::has(const std::string& path, const std::string& content) const {
+  const auto* const there = disk_.peek(path);
+  if (there == nullptr || keys == nullptr) return there != nullptr && *there == content;
+  return decrypted(*there, *keys) == content;
+}
+
 const Version& SimulatedRuntime::checked(const update::VerifiedApplication& application) {
   const auto& pointer = application.pointer();
   const Version* version = hub_.by_digest(pointer.digest);
@@ -62,10 +87,10 @@ const Version& SimulatedRuntime::checked(const update::VerifiedApplication& appl
   }
   const auto& folder = application.packages().front().folder;
   for (const auto& [path, content] : version->files) {
-    const auto* there = disk_.peek(fmt::format("/{}/{}", folder, path));
-    if (there == nullptr || *there != content) {
+    const auto name = fmt::format("/{}/{}", folder, path);
+    if (!has(name, content)) {
       throw Violation{fmt::format("{} {} is run with {} '{}'", pointer.application, pointer.version,
-                                  there == nullptr ? "a missing" : "a damaged", path)};
+                                  disk_.peek(name) == nullptr ? "a missing" : "a damaged", path)};
     }
   }
   return *version;

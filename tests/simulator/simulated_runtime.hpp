@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 
 #include "hub.hpp"
 #include "modelled_disk.hpp"
+#include "verge/at_rest/data_keys.hpp"
 
 namespace verge::simulator {
 
@@ -16,6 +18,9 @@ namespace verge::simulator {
 struct Violation : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+/// The content of an encrypted file; nothing: it does not open.
+[[nodiscard]] std::optional<std::string> decrypted(const std::string& stored, const at_rest::DataKeys& keys);
 
 class SimulatedRuntime final : public update::Runtime {
  public:
@@ -35,10 +40,12 @@ class SimulatedRuntime final : public update::Runtime {
   std::map<std::string, Running> running;
   std::vector<std::pair<std::string, std::string>> switched;  ///< Each application with the digest it was switched to.
   std::uint64_t fault_every = 0;                              ///< One call in so many fails; 0: none.
+  const at_rest::DataKeys* keys = nullptr;                    ///< Of an encrypted store; null: it is plain.
 
  private:
   /// What is to run is signed, and every byte of it is what was signed. Throws Violation.
   const Version& checked(const update::VerifiedApplication& application);
+  [[nodiscard]] bool has(const std::string& path, const std::string& content) const;
 
   const Hub& hub_;
   const ModelledDisk& disk_;

@@ -10,6 +10,7 @@
 
 #include "simulated_runtime.hpp"
 #include "verge/update/disk_files.hpp"
+#include "verge/update/encrypted_files.hpp"
 #include "verge/update/updater.hpp"
 #include "verge/wire/device_pointer.hpp"
 
@@ -32,8 +33,13 @@ class Device {
         chance_(seed),
         clock_(kEpoch_ms),
         network_(hub, chance_, 0),
-        runtime_(hub, disk_, clock_, chance_) {
-    files_.emplace("", disk_);
+        runtime_(hub, disk_, clock_, chance_),
+        encrypts_(seed % 2 == 1) {
+    if (encrypts_) {
+      keys_.add({}, std::make_shared<const at_rest::Secret>(at_rest::Secret::random()));
+      runtime_.keys = &keys_;
+    }
+    open_files();
   }
 
   void run(int updates) {
@@ -61,6 +67,13 @@ class Device {
   }
 
  private:
+  /// As an agent finds them at its start.
+  void open_files() {
+    stored_.emplace("", disk_);
+    if (encrypts_) encrypted_.emplace(*stored_, keys_);
+  }
+  update::Files& files() { return encrypts_ ? static_cast<update::Files&>(*encrypted_) : *stored_; }
+
   void set_faults(std::uint64_t one_in) {
     // An operation of the store is a dozen calls.
     disk_fault_every_ = one_in * 6;
@@ -146,7 +159,7 @@ class Device {
   void start() {
     while (true) {
       try {
-        auto made = update::Updater::create({clock_, chance_, *files_, network_, runtime_}, hub_.root());
+        auto made = update::Updater::create({clock_, chance_, files(), network_, runtime_}, hub_.root());
         if (!made) continue;  // The disk again.
         updater_ = std::move(*made);
         updater_->restore();
@@ -169,7 +182,7 @@ class Device {
     runtime_.running.clear();
     // Killed, with what it wrote still in the machine's memory; or the power is lost.
     if (!chance_.one_in(4)) disk_.lose_power({fate(), fate(), chance_.next(), false});
-    files_.emplace("", disk_);
+    open_files();
     clock_.pass(1000);
   }
 
@@ -303,10 +316,13 @@ class Device {
   Chance chance_;
   SimulatedClock clock_;
   ModelledDisk disk_;
-  std::optional<update::DiskFiles> files_;  ///< Of one life of the agent.
+  std::optional<update::DiskFiles> stored_;  ///< Of one life of the agent.
+  std::optional<update::EncryptedFiles> encrypted_;
+  at_rest::DataKeys keys_;
   std::uint64_t disk_fault_every_ = 0;
   FaultyNetwork network_;
   SimulatedRuntime runtime_;
+  bool encrypts_;  ///< Every second device's store is encrypted.
   std::unique_ptr<update::Updater> updater_;
   wire::DesiredState desired_;
   wire::DesiredApplication current_;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "api_server.hpp"
+#include "at_rest.hpp"
 #include "bundle_path.hpp"
 #include "configured_models.hpp"
 #include "hub_link.hpp"
@@ -52,6 +53,8 @@ struct Agent::State {
   std::unique_ptr<inference_api::SharedMemory> memory;
   std::unique_ptr<inference_api::Service> service;
   wire::EdgeConfig configuration;
+  std::unique_ptr<AtRest> at_rest;
+  std::unique_ptr<update::DiskFiles> disk;  ///< Of a store that is not encrypted.
   std::unique_ptr<DeviceRuntime> runtime;
   std::unique_ptr<HubLink> hub;
   std::unique_ptr<ApiServer> api;
@@ -91,6 +94,7 @@ struct Agent::State {
         static_cast<std::uint64_t>(next.model_memory_bytes.value_or(static_cast<std::int64_t>(device.memory_bytes)));
     options.max_image_pixels = static_cast<std::uint64_t>(next.api.value_or(wire::Api{}).max_image_pixels);
     if (next.state_directory) options.state_directory = *next.state_directory;
+    options.keep_compiled = !encrypts(next) && at_rest == nullptr;
     serving.set(std::move(options));
     models.allow(next.api.value_or(wire::Api{}).model_control);
     const auto logging = next.logging.value_or(wire::Logging{});
@@ -106,6 +110,23 @@ struct Agent::State {
     return orders;
   }
 
+  static bool encrypts(const wire::EdgeConfig& configuration) {
+    return configuration.at_rest && configuration.at_rest->key != wire::AtRestKey::none;
+  }
+
+  /// Before anything is loaded: a store that cannot be opened runs nothing.
+  Result<void> open_store() {
+    if (!configuration.state_directory) return {};
+    const std::filesystem::path folder = *configuration.state_directory;
+    if (encrypts(configuration)) {
+      VERGE_ASSIGN(at_rest, AtRest::open(log, *configuration.at_rest, folder));
+      return {};
+    }
+    VERGE_TRY(AtRest::undo(log, folder));
+    disk = std::make_unique<update::DiskFiles>(folder);
+    return {};
+  }
+
   Result<void> start_hub() {
     if (!configuration.hub) return {};
     const auto configured = configuration.device.value_or(wire::Device{});
@@ -114,8 +135,11 @@ struct Agent::State {
     options.hub = *configuration.hub;
     options.device_name = configured.name.value_or(device_name(device.host_name));
     options.agent_version = version;
-    runtime = std::make_unique<DeviceRuntime>(serving, device, configured, options.state_directory);
-    hub = std::make_unique<HubLink>(log, std::move(options), serving, *runtime);
+    if (at_rest) options.messages = at_rest->messages();
+    auto& files = at_rest ? at_rest->files() : *disk;
+    runtime = std::make_unique<DeviceRuntime>(serving, device, configured, options.state_directory,
+                                              at_rest ? &at_rest->packages() : nullptr);
+    hub = std::make_unique<HubLink>(log, std::move(options), files, serving, *runtime);
     return hub->start();
   }
 };
@@ -129,6 +153,7 @@ Result<void> Agent::start(const wire::EdgeConfig& configuration) {
   State& s = *state_;
   s.configure(configuration);
   VERGE_TRY(s.serving.open());
+  VERGE_TRY(s.open_store());
   VERGE_TRY(s.start_api());
   VERGE_TRY(s.models.replace(s.orders(), configuration.pipelines, true));
   VERGE_TRY(s.start_hub());
@@ -153,6 +178,12 @@ Result<void> Agent::reload(const wire::EdgeConfig& configuration) {
   }
   if (!same_server(before.api.value_or(wire::Api{}), configuration.api.value_or(wire::Api{}))) {
     s.log.warning("a change under 'api' takes effect at the next start");
+  }
+  const auto at_rest = [](const wire::EdgeConfig& one) {
+    return wire::write_json_line(wire::to_node(one.at_rest.value_or(wire::AtRest{})));
+  };
+  if (at_rest(before) != at_rest(configuration)) {
+    s.log.warning("a change under 'at_rest' takes effect at the next start");
   }
   s.log.info("reloaded", {{"models", s.serving.models().size()}, {"pipelines", s.serving.pipelines().size()}});
   return {};

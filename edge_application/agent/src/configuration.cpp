@@ -100,6 +100,11 @@ Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
                              "models; add one",
                              origin, configuration.hub->line));
   }
+  if (configuration.at_rest && configuration.at_rest->key != wire::AtRestKey::none && !configuration.state_directory) {
+    return Error(ErrorCode::invalid_argument, "VRG-AGT-002",
+                 fmt::format("{} line {}: 'at_rest' needs a 'state_directory', which is what it encrypts; add one",
+                             origin, configuration.at_rest->line));
+  }
   if (configuration.api) VERGE_TRY(check_exposure(*configuration.api, origin));
   const auto folder = std::filesystem::absolute(file).parent_path();
   if (configuration.api) make_absolute(*configuration.api, folder);
@@ -108,6 +113,10 @@ Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
     if (configuration.hub->proxy && configuration.hub->proxy->ca_certificate) {
       make_absolute(*configuration.hub->proxy->ca_certificate, folder);
     }
+  }
+  if (configuration.at_rest) {
+    make_absolute(configuration.at_rest->key_file, folder);
+    make_absolute(configuration.at_rest->memory_folder, folder);
   }
   if (configuration.state_directory) make_absolute(*configuration.state_directory, folder);
   for (auto& model : configuration.models) make_absolute(model.package, folder);

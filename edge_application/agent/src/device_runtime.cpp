@@ -30,8 +30,8 @@ std::optional<std::int64_t> available_memory() {
 }  // namespace
 
 DeviceRuntime::DeviceRuntime(Serving& serving, const telemetry::DeviceInfo& info, const wire::Device& configured,
-                             std::filesystem::path state_directory)
-    : serving_(serving), state_directory_(std::move(state_directory)) {
+                             std::filesystem::path state_directory, MemoryPackages* packages)
+    : serving_(serving), state_directory_(std::move(state_directory)), packages_(packages) {
   report_.host_name = info.host_name;
   report_.operating_system = info.operating_system;
   report_.kernel = info.kernel;
@@ -55,19 +55,26 @@ wire::DeviceReport DeviceRuntime::device() {
   return report;
 }
 
-std::vector<ModelOrder> DeviceRuntime::orders(const update::VerifiedApplication& application) const {
+Result<std::vector<ModelOrder>> DeviceRuntime::orders(const update::VerifiedApplication& application, Held& held) {
   std::vector<ModelOrder> orders;
   for (std::size_t i = 0; i < application.packages().size(); ++i) {
     const auto& installed = application.packages()[i];
-    orders.push_back(
-        order_of(application.document().models[i], (state_directory_ / installed.folder).string(), installed.digest));
+    auto folder = state_directory_ / installed.folder;
+    if (packages_ != nullptr) {
+      VERGE_ASSIGN(auto decrypted, packages_->open(installed));
+      folder = decrypted->path();
+      held.push_back(std::move(decrypted));
+    }
+    orders.push_back(order_of(application.document().models[i], folder.string(), installed.digest));
   }
   return orders;
 }
 
 Result<std::vector<update::ModelTrial>> DeviceRuntime::try_out(const update::VerifiedApplication& candidate) {
   std::vector<update::ModelTrial> trials;
-  for (const auto& order : orders(candidate)) {
+  Held held;
+  VERGE_ASSIGN(const auto wanted, orders(candidate, held));
+  for (const auto& order : wanted) {
     TrialOrder trial{order, serving_.options()};
     // The process that tries it out knows no configuration.
     if (!trial.model.entry.isolation) trial.model.entry.isolation = trial.options.isolation;
@@ -78,11 +85,17 @@ Result<std::vector<update::ModelTrial>> DeviceRuntime::try_out(const update::Ver
 }
 
 Result<void> DeviceRuntime::switch_to(const update::VerifiedApplication& application) {
-  return serving_.replace(application.pointer().application, orders(application), application.document().pipelines);
+  Held held;
+  VERGE_ASSIGN(const auto wanted, orders(application, held));
+  const auto& name = application.pointer().application;
+  VERGE_TRY(serving_.replace(name, wanted, application.document().pipelines));
+  held_[name] = std::move(held);  // What ran before is freed.
+  return {};
 }
 
 void DeviceRuntime::end(const std::string& application) {
   serving_.end(application);
+  held_.erase(application);
 }
 
 std::vector<update::LiveModel> DeviceRuntime::live(const std::string& application) {

@@ -6,6 +6,7 @@
 #include <stop_token>
 #include <string>
 
+#include "memory_packages.hpp"
 #include "serving.hpp"
 #include "verge/telemetry/device_info.hpp"
 #include "verge/update/ports.hpp"
@@ -15,8 +16,9 @@ namespace verge::agent {
 
 class DeviceRuntime final : public update::Runtime {
  public:
+  /// `packages`: where the store is encrypted; null: it is not.
   DeviceRuntime(Serving& serving, const telemetry::DeviceInfo& info, const wire::Device& configured,
-                std::filesystem::path state_directory);
+                std::filesystem::path state_directory, MemoryPackages* packages);
 
   /// Ends a trial when requested.
   void stop_with(std::stop_token stop) { stop_ = std::move(stop); }
@@ -28,10 +30,14 @@ class DeviceRuntime final : public update::Runtime {
   std::vector<update::LiveModel> live(const std::string& application) override;
 
  private:
-  [[nodiscard]] std::vector<ModelOrder> orders(const update::VerifiedApplication& application) const;
+  using Held = std::vector<std::shared_ptr<const at_rest::MemoryFolder>>;
+  /// `held`: what must be held while the orders are followed.
+  [[nodiscard]] Result<std::vector<ModelOrder>> orders(const update::VerifiedApplication& application, Held& held);
 
   Serving& serving_;
   std::filesystem::path state_directory_;
+  MemoryPackages* packages_;
+  std::map<std::string, Held> held_;  ///< By application, of the updating thread.
   std::stop_token stop_;
   std::mutex mutex_;
   wire::DeviceReport report_;  ///< What does not change.

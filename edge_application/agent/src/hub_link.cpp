@@ -65,7 +65,7 @@ class HubLink::SystemRandom final : public update::Random {
   std::uint64_t next() override { return std::stoull(crypto::random_hex(8), nullptr, 16); }
 };
 
-HubLink::HubLink(Log& log, HubLinkOptions options, Serving& serving, DeviceRuntime& runtime)
+HubLink::HubLink(Log& log, HubLinkOptions options, update::Files& files, Serving& serving, DeviceRuntime& runtime)
     : log_(log),
       options_(std::move(options)),
       serving_(serving),
@@ -73,7 +73,7 @@ HubLink::HubLink(Log& log, HubLinkOptions options, Serving& serving, DeviceRunti
       files_{options_.state_directory / "identity"},
       clock_(std::make_unique<SystemClock>()),
       random_(std::make_unique<SystemRandom>()),
-      disk_(options_.state_directory),
+      disk_(files),
       hub_(options_.agent_version, options_.hub, options_.state_directory),
       instance_(crypto::random_hex(8)),
       started_ms_(wall_ms()) {}
@@ -285,6 +285,7 @@ void HubLink::run_updates(const std::stop_token& stop) {
     take_bundle();
     auto wait = updater_->step();
     settle_bundle();
+    update_log_.note(updater_->applications());
     if (serving_.isolates()) wait = std::min(wait, kHealthCheck_ms);
     if (wait > 0) rest(wait, wake_updates_, stop);
   }
@@ -385,6 +386,7 @@ wire::ReportedState HubLink::state() {
     model.infer_p99_ms = counts.p99_ms;
     state.models.push_back(std::move(model));
   }
+  state.messages = options_.messages;
   const std::lock_guard lock(mutex_);
   if (!clock_message_.empty()) state.messages.push_back(clock_message_);
   if (identity_) {

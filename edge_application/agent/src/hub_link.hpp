@@ -12,7 +12,8 @@
 #include "carried_network.hpp"
 #include "device_runtime.hpp"
 #include "hub_client.hpp"
-#include "verge/update/disk_files.hpp"
+#include "update_log.hpp"
+#include "verge/update/ports.hpp"
 #include "verge/update/updater.hpp"
 
 namespace verge::agent {
@@ -22,13 +23,15 @@ struct HubLinkOptions {
   wire::Hub hub;
   std::string device_name;
   std::string agent_version;
+  std::vector<std::string> messages{};  ///< To be reported each time.
 };
 
 /// Three threads: one asks for the desired state, one reports, one updates. Without a hub in reach everything that runs
 /// goes on, and what was desired last is brought about as far as the store allows.
 class HubLink {
  public:
-  HubLink(Log& log, HubLinkOptions options, Serving& serving, DeviceRuntime& runtime);
+  /// `files`: the state directory. All must outlive the object.
+  HubLink(Log& log, HubLinkOptions options, update::Files& files, Serving& serving, DeviceRuntime& runtime);
   ~HubLink();
   HubLink(const HubLink&) = delete;
   HubLink& operator=(const HubLink&) = delete;
@@ -80,7 +83,7 @@ class HubLink {
   IdentityFiles files_;
   std::unique_ptr<SystemClock> clock_;
   std::unique_ptr<SystemRandom> random_;
-  update::DiskFiles disk_;
+  update::Files& disk_;
   HubClient hub_;
   CarriedNetwork network_{hub_};
   std::unique_ptr<update::Updater> updater_;
@@ -91,6 +94,7 @@ class HubLink {
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::optional<wire::Identity> identity_;
+  UpdateLog update_log_{log_};  ///< Of the update thread.
   std::map<std::string, std::string> troubles_;
   std::string clock_message_;
   std::shared_ptr<const CarriedNetwork::Carried> handed_;  ///< A bundle that is to be carried.

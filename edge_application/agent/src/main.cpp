@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "keys_command.hpp"
 #include "tokens.hpp"
 #include "trial.hpp"
 #include "verge/agent/agent.hpp"
@@ -54,6 +55,16 @@ int run(const std::string& path, bool check_only) {
   return 0;
 }
 
+int change_keys(const std::string& path, verge::agent::KeysOrder order, const std::string& what) {
+  const auto configuration = verge::agent::read_configuration(path);
+  if (!configuration) {
+    std::fprintf(stderr, "verge-agent: %s\n", configuration.error().text().c_str());
+    return verge::exit_status(configuration.error().code());
+  }
+  order.what = what;
+  return verge::agent::run_keys_command(*configuration, order);
+}
+
 /// The token goes to standard output, once; what is kept of it is a digest.
 int print_token(const std::string& name, const std::string& file) {
   const auto made = verge::agent::make_token(name, file);
@@ -93,12 +104,22 @@ int main(int argc, char** argv) {
   app.add_flag("--no-custom-steps", trial_options.custom_steps.forbidden)->group("")->needs(try_out);
   app.add_flag("--steps-without-sandbox", trial_options.custom_steps.allow_without_sandbox)->group("")->needs(try_out);
   app.add_option("--state", state)->group("")->needs(try_out);
+  app.add_flag("!--no-compiled", trial_options.keep_compiled)->group("")->needs(try_out);
   app.add_flag("--describe-engines", describe_engines)->group("");
   std::string token_name;
   std::string token_file;
   auto* token = app.add_subcommand("token", "Make a token for the API ('api: tokens') and print it");
   token->add_option("NAME", token_name, "Whose it is; one name, one token")->required();
   token->add_option("--file", token_file, "File to add it to; without, the line to add is printed");
+  verge::agent::KeysOrder keys_order;
+  auto* keys = app.add_subcommand("keys", "See and change the keys of encryption at rest, while the agent is stopped");
+  keys->require_subcommand(1)->fallthrough();
+  keys->add_subcommand("status", "Say where the key is and which data keys there are");
+  keys->add_subcommand("rotate", "Make a new data key; the agent encrypts everything anew when it is started");
+  keys->add_subcommand("suspend", "Bind the key to no register until the next boot, before the firmware changes");
+  auto* reseal = keys->add_subcommand("reseal", "Seal the key anew, to the registers as they are or will be");
+  reseal->add_option("--expect", keys_order.expected, "NUMBER=VALUE: what a register will be after the next boot");
+  keys->add_subcommand("reset", "Throw away the keys and all that they have encrypted: the hub sends it again");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -112,5 +133,6 @@ int main(int argc, char** argv) {
     std::fputs("verge-agent: --config is required; see 'verge-agent --help'\n", stderr);
     return 2;
   }
+  if (*keys) return change_keys(config, keys_order, keys->get_subcommands().front()->get_name());
   return run(config, check);
 }

@@ -55,6 +55,7 @@ processing::LoadOptions load_options(const wire::ModelEntry& entry, const wire::
   }
   load.batch_rows = entry.batching ? entry.batching->max_rows : 0;
   load.state_directory = options.state_directory;
+  load.keep_compiled = options.keep_compiled;
   load.image_limits.max_pixels = options.max_image_pixels;
   const auto& wanted = entry.isolation ? entry.isolation : options.isolation;
   if (wanted) load.isolation = isolation(*wanted, metadata);

@@ -22,6 +22,7 @@ struct ModelOrder {
 struct ServingOptions {
   unsigned threads = 1;  ///< That all models share.
   std::filesystem::path state_directory;
+  bool keep_compiled = true;  ///< Compiled models may lie there, in plain.
   std::uint64_t max_image_pixels = 50'000'000;
   std::optional<wire::Isolation> isolation;  ///< Of models that say nothing of it.
   wire::CustomSteps custom_steps;            ///< What holds for functions that packages bring along.

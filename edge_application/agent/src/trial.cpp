@@ -188,6 +188,7 @@ Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s,
   arguments.insert(arguments.end(), {"--step-python", steps.python});
   if (steps.forbidden) arguments.emplace_back("--no-custom-steps");
   if (steps.allow_without_sandbox) arguments.emplace_back("--steps-without-sandbox");
+  if (!order.options.keep_compiled) arguments.emplace_back("--no-compiled");
   if (!order.options.state_directory.empty()) {
     arguments.insert(arguments.end(), {"--state", order.options.state_directory.string()});
   }

@@ -80,6 +80,12 @@ Result<PublicKey> KeyAccess::make(Owner<EVP_PKEY> key) {
   return PublicKey(std::make_shared<const PublicKey::State>(PublicKey::State{std::move(key), kind}));
 }
 
+Result<PrivateKey> KeyAccess::make_private(Owner<EVP_PKEY> key, std::shared_ptr<Token> token) {
+  VERGE_ASSIGN(const KeyKind kind, kind_of(key.get()));
+  return PrivateKey(
+      std::make_shared<const PrivateKey::State>(PrivateKey::State{std::move(token), std::move(key), kind}));
+}
+
 Result<PublicKey> PublicKey::from_pem(std::string_view pem) {
   if (pem.size() > kPemLimitBytes) return not_a_key("public");
   const auto bio = reader_of(pem);
@@ -137,7 +143,7 @@ PrivateKey PrivateKey::generate(KeyKind kind) {
     case KeyKind::ecdsa_p256: key = EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"); break;
     case KeyKind::rsa: key = EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", kRsaNewBits); break;
   }
-  return PrivateKey(std::make_shared<const State>(State{made(key), kind}));
+  return PrivateKey(std::make_shared<const State>(State{nullptr, made(key), kind}));
 }
 
 Result<PrivateKey> PrivateKey::from_pem(std::string_view pem) {
@@ -146,8 +152,7 @@ Result<PrivateKey> PrivateKey::from_pem(std::string_view pem) {
   Owner<EVP_PKEY> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
   if (key == nullptr) return not_a_key("private");
   ERR_clear_error();
-  VERGE_ASSIGN(const KeyKind kind, kind_of(key.get()));
-  return PrivateKey(std::make_shared<const State>(State{std::move(key), kind}));
+  return KeyAccess::make_private(std::move(key), nullptr);
 }
 
 std::string PrivateKey::pem() const {
@@ -167,18 +172,27 @@ PublicKey PrivateKey::public_key() const {
   return PublicKey(std::make_shared<const PublicKey::State>(PublicKey::State{std::move(key), state_->kind}));
 }
 
-std::vector<std::byte> PrivateKey::sign(std::span<const std::byte> message) const {
+Result<std::vector<std::byte>> PrivateKey::sign(std::span<const std::byte> message) const {
   const auto context = made(EVP_MD_CTX_new());
   EVP_PKEY_CTX* key_context = nullptr;
-  must(EVP_DigestSignInit(context.get(), &key_context, digest_of(state_->kind), nullptr, state_->key.get()) == 1);
-  must(set_up(key_context, state_->kind, RSA_PSS_SALTLEN_DIGEST));
+  std::vector<std::byte> signature;
   std::size_t size = 0;
-  must(EVP_DigestSign(context.get(), nullptr, &size, raw(message), message.size()) == 1);
-  std::vector<std::byte> signature(size);
-  must(EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, raw(message),
-                      message.size()) == 1);
+  const Token memory;
+  const Token& place = state_->token == nullptr ? memory : *state_->token;
+  const EVP_MD* digest = digest_of(state_->kind);
+  const char* digest_name = digest == nullptr ? nullptr : EVP_MD_get0_name(digest);
+  const bool done =
+      EVP_DigestSignInit_ex(context.get(), &key_context, digest_name, place.context, place.properties,
+                            state_->key.get(), nullptr) == 1 &&
+      set_up(key_context, state_->kind, RSA_PSS_SALTLEN_DIGEST) &&
+      EVP_DigestSign(context.get(), nullptr, &size, raw(message), message.size()) == 1 &&
+      (signature.resize(size), EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size,
+                                              raw(message), message.size()) == 1);
   signature.resize(size);
-  return signature;
+  if (done) return signature;
+  must(state_->token != nullptr);
+  return Error(ErrorCode::unavailable, "VRG-CRY-012",
+               fmt::format("the token did not sign: {}; look whether it is there and unlocked", openssl_reason()));
 }
 
 }  // namespace verge::crypto

@@ -13,6 +13,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
@@ -31,6 +32,9 @@ struct Free {
   void operator()(X509_EXTENSION* extension) const { X509_EXTENSION_free(extension); }
   void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
   void operator()(ASN1_OCTET_STRING* text) const { ASN1_OCTET_STRING_free(text); }
+  void operator()(X509_SIG* encrypted) const { X509_SIG_free(encrypted); }
+  void operator()(X509_ALGOR* algorithm) const { X509_ALGOR_free(algorithm); }
+  void operator()(PKCS8_PRIV_KEY_INFO* key) const { PKCS8_PRIV_KEY_INFO_free(key); }
   void operator()(unsigned char* bytes) const { OPENSSL_free(bytes); }
 };
 template <typename T>
@@ -65,7 +69,24 @@ struct PublicKey::State {
   Owner<EVP_PKEY> key;
   KeyKind kind;
 };
+/// What a key lies in that never leaves it.
+struct Token {
+  std::shared_ptr<void> engine;     ///< Of PKCS #11.
+  OSSL_LIB_CTX* context = nullptr;  ///< With a provider of its own: TPM.
+  OSSL_PROVIDER* base = nullptr;
+  OSSL_PROVIDER* provider = nullptr;
+  const char* properties = nullptr;  ///< By which OpenSSL finds that provider.
+  Token() = default;
+  Token(const Token&) = delete;
+  Token& operator=(const Token&) = delete;
+  ~Token() {
+    if (provider != nullptr) OSSL_PROVIDER_unload(provider);
+    if (base != nullptr) OSSL_PROVIDER_unload(base);
+    OSSL_LIB_CTX_free(context);
+  }
+};
 struct PrivateKey::State {
+  std::shared_ptr<Token> token;  ///< What the key lies in, if not in memory; goes after it.
   Owner<EVP_PKEY> key;
   KeyKind kind;
 };
@@ -77,6 +98,7 @@ struct KeyAccess {
   static KeyKind kind(const PrivateKey& key) { return key.state_->kind; }
   /// Errors: VRG-CRY-002.
   static Result<PublicKey> make(Owner<EVP_PKEY> key);
+  static Result<PrivateKey> make_private(Owner<EVP_PKEY> key, std::shared_ptr<Token> token);
 };
 
 /// "sha256:…" of the key's SubjectPublicKeyInfo in DER.

@@ -71,6 +71,12 @@ std::size_t take_body(const char* data, std::size_t, std::size_t size, void* tar
   return size == 0 ? 1 : 0;
 }
 
+/// What of a file is sent.
+struct FilePart {
+  std::FILE* file = nullptr;
+  std::uint64_t offset_bytes = 0;
+};
+
 std::size_t give_body(char* data, std::size_t, std::size_t size, void* file) {
   auto* source = static_cast<std::FILE*>(file);
   const auto got = std::fread(data, 1, size, source);
@@ -78,8 +84,10 @@ std::size_t give_body(char* data, std::size_t, std::size_t size, void* file) {
 }
 
 /// libcurl sends again from the start when a kept connection turns out to be dead.
-int seek_body(void* file, curl_off_t offset, int origin) {
-  return fseeko(static_cast<std::FILE*>(file), offset, origin) == 0 ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+int seek_body(void* part, curl_off_t offset, int origin) {
+  const auto& body = *static_cast<const FilePart*>(part);
+  const auto to = static_cast<off_t>(body.offset_bytes) + static_cast<off_t>(offset);
+  return origin == SEEK_SET && fseeko(body.file, to, SEEK_SET) == 0 ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
 bool has_control(std::string_view text) {
@@ -281,23 +289,27 @@ Result<Reply> Client::send(const Call& call, const std::stop_token& stop) {
   CURL* easy = state_->begin(call.path, receiver);
   auto headers = call.headers;
   File file(nullptr, std::fclose);
+  FilePart part;
   const bool with_file = !call.body_file.empty();
   const bool with_body =
       with_file || !call.body.empty() || (call.method != "GET" && call.method != "HEAD" && call.method != "DELETE");
   if (with_file) {
     file.reset(std::fopen(call.body_file.c_str(), "rbe"));
     std::error_code failed;
-    const auto size = std::filesystem::file_size(call.body_file, failed);
-    if (file == nullptr || failed) {
+    const std::uint64_t all = std::filesystem::file_size(call.body_file, failed);
+    const auto from = static_cast<off_t>(call.body_offset_bytes);
+    if (file == nullptr || failed || call.body_offset_bytes > all || ::fseeko(file.get(), from, SEEK_SET) != 0) {
       return Error(ErrorCode::not_found, "VRG-BAS-001",
                    fmt::format("cannot read '{}' to send it; check the path", call.body_file.string()));
     }
+    part = {file.get(), call.body_offset_bytes};
+    const auto size = std::min(call.body_length_bytes.value_or(all), all - call.body_offset_bytes);
     curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
     curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(size));
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_body);
     curl_easy_setopt(easy, CURLOPT_READDATA, file.get());
     curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, seek_body);
-    curl_easy_setopt(easy, CURLOPT_SEEKDATA, file.get());
+    curl_easy_setopt(easy, CURLOPT_SEEKDATA, &part);
     if (call.progress) {
       state_->transfer.on_sent = [&call, size](std::uint64_t sent) { call.progress(std::min(sent, size), size); };
     }
@@ -317,9 +329,8 @@ Result<Reply> Client::send(const Call& call, const std::stop_token& stop) {
   return std::move(receiver.reply);
 }
 
-Result<void> Client::download(const std::string& path, std::uint64_t offset, const Sink& sink,
-                              std::chrono::milliseconds idle_timeout, const std::stop_token& stop) {
-  VERGE_TRY(check_call(path, {}));
+Result<Reply> Client::download(const Call& call, std::uint64_t offset, const Sink& sink, const std::stop_token& stop) {
+  VERGE_TRY(check_call(call.path, call.headers));
   const auto turn = state_->wait_for_turn(stop);
   if (turn == nullptr) return Error(ErrorCode::cancelled, "VRG-HTC-005", "the download was stopped before it began");
   VERGE_TRY(state_->may_ask());
@@ -332,9 +343,9 @@ Result<void> Client::download(const std::string& path, std::uint64_t offset, con
       return {};
     }
     if (receiver.reply.status == 206 && !begins_at(receiver.reply.header("content-range"), offset)) {
-      return Error(
-          ErrorCode::unavailable, "VRG-HTC-002",
-          fmt::format("expected '{}' from byte {} on, got '{}'", path, offset, receiver.reply.header("content-range")));
+      return Error(ErrorCode::unavailable, "VRG-HTC-002",
+                   fmt::format("expected '{}' from byte {} on, got '{}'", call.path, offset,
+                               receiver.reply.header("content-range")));
     }
     const std::uint64_t dropped =
         receiver.reply.status == 200 && passed < offset ? std::min<std::uint64_t>(offset - passed, piece.size()) : 0;
@@ -342,19 +353,28 @@ Result<void> Client::download(const std::string& path, std::uint64_t offset, con
     if (dropped == piece.size()) return {};
     return sink(piece.subspan(dropped));
   };
-  CURL* easy = state_->begin(path, receiver);
+  CURL* easy = state_->begin(call.path, receiver);
   if (const auto most = state_->options.max_download_bytes_per_s; most > 0) {
     curl_easy_setopt(easy, CURLOPT_MAX_RECV_SPEED_LARGE, static_cast<curl_off_t>(most));
   }
-  std::vector<std::pair<std::string, std::string>> headers;
+  auto headers = call.headers;
   if (offset > 0) headers.emplace_back("Range", fmt::format("bytes={}-", offset));
   const auto list = state_->set_headers(easy, std::move(headers));
-  VERGE_TRY(state_->run({idle_timeout, true}, stop, receiver));
-  if (receiver.reply.status != 200 && receiver.reply.status != 206) return error_of(receiver.reply);
+  VERGE_TRY(state_->run({call.timeout, true}, stop, receiver));
   if (receiver.reply.status == 200 && passed < offset) {
     return Error(ErrorCode::out_of_range, "VRG-HTC-002",
-                 fmt::format("expected '{}' to have more than {} bytes, got {}; begin anew", path, offset, passed));
+                 fmt::format("expected '{}' to have more than {} bytes, got {}; begin anew", call.path, offset, passed));
   }
+  return std::move(receiver.reply);
+}
+
+Result<void> Client::download(const std::string& path, std::uint64_t offset, const Sink& sink,
+                              std::chrono::milliseconds idle_timeout, const std::stop_token& stop) {
+  Call call;
+  call.path = path;
+  call.timeout = idle_timeout;
+  VERGE_ASSIGN(const Reply reply, download(call, offset, sink, stop));
+  if (reply.status != 200 && reply.status != 206) return error_of(reply);
   return {};
 }
 

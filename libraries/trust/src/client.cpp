@@ -339,6 +339,35 @@ Result<Target> Client::target(MetadataSource& source, std::string_view path, std
   return none("no role that may speak for it lists it");
 }
 
+Result<void> Client::load_all(MetadataSource& source, std::int64_t now_s) {
+  if (!state_->trusted) return {};
+  std::vector<std::pair<std::string, const Targets*>> left{{std::string(kTargets), &state_->trusted->targets}};
+  std::set<std::pair<std::string, std::string>> seen;
+  while (!left.empty()) {
+    const auto [delegator, targets] = std::move(left.back());
+    left.pop_back();
+    if (!targets->delegations) continue;
+    if (targets->delegations->bins) {
+      return Error(ErrorCode::unimplemented, "VRG-TUF-012",
+                   fmt::format("expected role '{}' to share out targets by path_hash_prefixes, got succinct_roles; "
+                               "clients of Verge read them, this does not list them",
+                               delegator));
+    }
+    for (const auto& one : targets->delegations->roles) {
+      if (!seen.emplace(delegator, one.name).second) continue;
+      if (seen.size() > kRoleLimit) {
+        return Error(ErrorCode::resource_exhausted, "VRG-TUF-008",
+                     fmt::format("expected at most {} delegated roles, got more", kRoleLimit));
+      }
+      const Delegate delegate{one.name, one.role, one.terminating};
+      VERGE_ASSIGN(const Targets* loaded,
+                   state_->load_delegated(source, delegator, delegate, targets->delegations->keys, now_s));
+      left.emplace_back(one.name, loaded);
+    }
+  }
+  return {};
+}
+
 std::vector<Target> Client::top_level_targets() const {
   std::vector<Target> found;
   if (!state_->trusted) return found;

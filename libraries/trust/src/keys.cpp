@@ -60,13 +60,18 @@ KeySet read_keys(const Node& keys) {
   return found;
 }
 
+std::string_view kind_name(KeyKind kind) {
+  return std::ranges::find(kSchemes, kind, &Scheme::kind)->type;
+}
+
 Node key_node(const crypto::PublicKey& key) {
+  const auto& scheme = *std::ranges::find(kSchemes, key.kind(), &Scheme::kind);
   Node value = Node::map();
-  value.add("public", Node::string(hex_of(key.ed25519())));
+  value.add("public", Node::string(key.kind() == KeyKind::ed25519 ? hex_of(key.ed25519()) : key.pem()));
   Node node = Node::map();
-  node.add("keytype", Node::string("ed25519"));
+  node.add("keytype", Node::string(scheme.type));
   node.add("keyval", std::move(value));
-  node.add("scheme", Node::string("ed25519"));
+  node.add("scheme", Node::string(scheme.name));
   return node;
 }
 

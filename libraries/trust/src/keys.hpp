@@ -30,13 +30,16 @@ struct Signature {
 
 /// The keys of a "keys" object that are understood; others are left out, as if they had never signed.
 KeySet read_keys(const wire::Node& keys);
-/// An Ed25519 key as metadata has it, and its id.
+/// A key as metadata has it, and its id.
 wire::Node key_node(const crypto::PublicKey& key);
 std::string key_id(const crypto::PublicKey& key);
 
 /// How many different keys of `role` signed `message`.
 std::int64_t count_signers(const Role& role, const KeySet& keys, const std::vector<Signature>& signatures,
                            std::string_view message);
+
+/// "ed25519", "ecdsa" or "rsa".
+std::string_view kind_name(crypto::KeyKind kind);
 
 /// Empty for what are no hexadecimal digits.
 std::vector<std::byte> bytes_of_hex(std::string_view hex);

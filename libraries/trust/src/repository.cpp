@@ -1,229 +1,106 @@
 #include "verge/trust/repository.hpp"
 
 #include <algorithm>
-#include <array>
+#include <set>
 
 #include <fmt/format.h>
 
-#include "canonical_json.hpp"
-#include "repository_files.hpp"
+#include "repository_state.hpp"
 #include "verge/base/file.hpp"
 
 namespace verge::trust {
 namespace {
 
-constexpr std::int64_t kDay_s = 86'400;
-constexpr std::array<std::string_view, 4> kRoles{kRoot, kTargets, kSnapshot, kTimestamp};
 /// Old versions of targets and snapshot stay for clients that are in the middle of a refresh.
 constexpr std::int64_t kKeptVersions = 16;
 
-Error damaged(const std::filesystem::path& path, std::string_view what) {
-  return Error(ErrorCode::data_loss, "VRG-TUF-010",
-               fmt::format("the repository's file '{}' is damaged: {}; bring back a copy", path.string(), what));
-}
-
-/// The same for the same target, whatever the order of its fields.
-std::string spelling(const Target& target) {
-  return fmt::format("{}\n{}\n{}\n{}", target.path, target.length_bytes, target.digest,
-                     canonical_json(target.custom).value_or(""));
+Error not_at_hand(std::string_view role) {
+  return Error(ErrorCode::failed_precondition, "VRG-TUF-013",
+               fmt::format("the hub does not have the key of '{}': it is kept elsewhere; rotate it there: verge trust "
+                           "rotate",
+                           role));
 }
 
 }  // namespace
 
-struct Repository::State {
-  std::filesystem::path folder;
-  Lifetimes lifetimes;
-  RoleKeys keys;
-  std::string root_text;
-  Header root;
-  Header timestamp;
-  Header snapshot;
-  Header targets;
-  std::vector<Target> published;
+int Repository::State::days(std::string_view role) const {
+  if (role == kRoot) return lifetimes.root_days;
+  if (role == kSnapshot) return lifetimes.snapshot_days;
+  return role == kTimestamp ? lifetimes.timestamp_days : lifetimes.targets_days;
+}
 
-  [[nodiscard]] std::filesystem::path path(std::string_view role, std::int64_t version) const {
-    return folder / "metadata" / (role == kTimestamp ? "timestamp.json" : fmt::format("{}.{}.json", version, role));
-  }
-  [[nodiscard]] int days(std::string_view role) const {
-    if (role == kRoot) return lifetimes.root_days;
-    if (role == kTargets) return lifetimes.targets_days;
-    return role == kSnapshot ? lifetimes.snapshot_days : lifetimes.timestamp_days;
-  }
-  [[nodiscard]] std::int64_t expiry(std::string_view role, std::int64_t now_s) const {
-    return now_s + days(role) * kDay_s;
-  }
-  [[nodiscard]] bool is_old(const Header& header, std::int64_t now_s) const {
-    return header.expires_s - now_s < days(header.role) * kDay_s / 2;
-  }
-  [[nodiscard]] const crypto::PrivateKey& key(std::string_view role) const { return keys.find(role)->second; }
+bool Repository::State::holds(std::string_view role) const {
+  const auto key = keys.find(role);
+  const auto& by = root.roles.find(role)->second;
+  return key != keys.end() && by.threshold == 1 &&
+         std::ranges::find(by.key_ids, key_id(key->second.public_key())) != by.key_ids.end();
+}
 
-  Result<void> load_keys(bool fresh);
-  /// Settles which of two keys a rotation that was cut off left in force.
-  Result<void> settle_keys(const Root& newest);
-  Result<SignedFile> load_file(std::string_view role, std::int64_t version) const;
-  Result<void> load(std::int64_t now_s);
-  /// A rotation that was cut off leaves metadata signed by the key of an earlier root. Errors: VRG-TUF-010.
-  Result<void> check_signed_before(const SignedFile& file) const;
-  Result<void> write_root(const std::vector<const crypto::PrivateKey*>& signers, std::int64_t now_s);
-  /// Writes the targets role and what stands on it; the timestamp, which puts them in force, last.
-  Result<void> write_targets(const std::vector<Target>& list, std::int64_t now_s);
-  Result<void> write_snapshot(std::string_view targets_text, std::int64_t now_s);
-  Result<void> write_timestamp(std::string_view snapshot_text, std::int64_t now_s);
-  Result<std::string> text(std::string_view role, std::int64_t version) const;
-  void remove_old(std::string_view role, std::int64_t version) const;
-  /// Signs `role` and what stands on it again.
-  Result<void> sign_again(std::string_view role, std::int64_t now_s);
-};
+bool Repository::State::holds_targets_role(std::string_view role) const {
+  return (role == kTargets || is_bin(role)) && holds(kTargets);
+}
 
-Result<void> Repository::State::load_keys(bool fresh) {
-  for (const std::string_view role : kRoles) {
-    auto key = read_private_key(folder, role, false);
-    if (!key && key.error().code() == ErrorCode::not_found && fresh) {
-      key = crypto::PrivateKey::generate(crypto::KeyKind::ed25519);
-      VERGE_TRY(write_private_key(folder, role, false, *key));
+std::optional<Delegations> Repository::State::delegations_for(std::size_t targets) const {
+  const auto& now = top().delegations;
+  const auto digits = bin_digits(now);
+  const auto more = bin_digits_for(targets, digits);
+  const auto& role = root.roles.find(kTargets)->second;
+  return more == 0 && !now ? std::nullopt : with_bins(now, more, role, root.keys);
+}
+
+Result<void> Repository::State::write_root(const Root& next, const std::vector<const crypto::PrivateKey*>& signers) {
+  VERGE_ASSIGN(auto content, signed_file(root_metadata(next), signers));
+  VERGE_TRY(write_file(path(kRoot, next.header.version), std::string_view(content)));
+  root = next;
+  root_text = std::move(content);
+  return {};
+}
+
+Result<void> Repository::State::put_in_force(TargetsRoles&& changed, std::int64_t now_s) {
+  auto files = snapshot.files;
+  for (auto& [name, role] : changed) {
+    const auto listed = files.find(name + ".json");
+    role.header = next_header(name, listed == files.end() ? 0 : listed->second.version, now_s);
+    VERGE_ASSIGN(wire::Node content, targets_metadata(role));
+    VERGE_ASSIGN(const std::string file, signed_file(std::move(content), {&key(kTargets)}));
+    if (file.size() > kTargetsLimitBytes) {
+      return Error(ErrorCode::resource_exhausted, "VRG-TUF-008",
+                   fmt::format("expected targets that fit into {} bytes, which is what clients read, got {}",
+                               kTargetsLimitBytes, file.size()));
     }
-    if (!key && key.error().code() == ErrorCode::not_found) {
-      return damaged(folder / "keys" / fmt::format("{}.pem", role), "it is missing");
-    }
-    if (!key) return std::move(key).error();
-    keys.insert_or_assign(std::string(role), std::move(*key));
+    VERGE_TRY(write_file(path(name, role.header.version), std::string_view(file)));
+    files.insert_or_assign(name + ".json", meta_of(name, role.header.version, file));
   }
+  VERGE_TRY(write_snapshot(std::move(files), now_s));
+  for (auto& [name, role] : changed) {
+    remove_old(name, role.header.version);
+    roles.insert_or_assign(name, std::move(role));
+  }
+  // What is delegated no more stays in the snapshot, since clients refuse one that forgets a role; it lists nothing.
+  const auto named = share_out(top().delegations, {});
+  std::erase_if(roles, [&](const auto& role) { return !named.contains(role.first); });
   return {};
 }
 
-Result<void> Repository::State::settle_keys(const Root& newest) {
-  for (const std::string_view role : kRoles) {
-    const auto declared = [&](const crypto::PrivateKey& key) {
-      const auto& ids = newest.roles.find(role)->second.key_ids;
-      return std::ranges::find(ids, key_id(key.public_key())) != ids.end();
-    };
-    if (declared(key(role))) continue;
-    auto next = read_private_key(folder, role, true);
-    if (!next || !declared(*next)) {
-      return damaged(folder / "keys" / fmt::format("{}.pem", role), "the root names another key");
-    }
-    VERGE_TRY(promote_private_key(folder, role));
-    keys.insert_or_assign(std::string(role), std::move(*next));
-  }
-  return {};
-}
-
-Result<std::string> Repository::State::text(std::string_view role, std::int64_t version) const {
-  auto content = read_text(path(role, version), kTargetsLimitBytes);
-  if (!content && content.error().code() == ErrorCode::not_found) {
-    return damaged(path(role, version), "it is missing");
-  }
-  return content;
-}
-
-Result<SignedFile> Repository::State::load_file(std::string_view role, std::int64_t version) const {
-  VERGE_ASSIGN(const std::string content, text(role, version));
-  auto file = open_signed(content, role, role);
-  if (!file) return damaged(path(role, version), file.error().message());
-  return file;
-}
-
-Result<void> Repository::State::load(std::int64_t now_s) {
-  const auto version = newest_version(folder / "metadata", kRoot);
-  VERGE_TRY(load_keys(version == 0));
-  if (version == 0) VERGE_TRY(write_root({&key(kRoot)}, now_s));
-  VERGE_ASSIGN(const SignedFile root_file, load_file(kRoot, std::max<std::int64_t>(version, 1)));
-  auto newest = read_root(root_file);
-  if (!newest) return damaged(path(kRoot, version), newest.error().message());
-  VERGE_TRY(settle_keys(*newest));
-  root = newest->header;
-  VERGE_ASSIGN(root_text, text(kRoot, root.version));
-  std::error_code failed;
-  if (!std::filesystem::exists(path(kTimestamp, 0), failed)) return write_targets({}, now_s);
-
-  VERGE_ASSIGN(const SignedFile timestamp_file, load_file(kTimestamp, 0));
-  const auto stamp = read_timestamp(timestamp_file);
-  if (!stamp) return damaged(path(kTimestamp, 0), stamp.error().message());
-  timestamp = stamp->header;
-  VERGE_ASSIGN(const SignedFile snapshot_file, load_file(kSnapshot, stamp->snapshot.version));
-  const auto shot = read_snapshot(snapshot_file);
-  if (!shot || !shot->files.contains("targets.json")) {
-    return damaged(path(kSnapshot, stamp->snapshot.version), "it does not list the targets");
-  }
-  snapshot = shot->header;
-  VERGE_ASSIGN(const SignedFile targets_file, load_file(kTargets, shot->files.find("targets.json")->second.version));
-  auto list = read_targets(targets_file);
-  if (!list) return damaged(path(kTargets, targets_file.header.version), list.error().message());
-  targets = list->header;
-  for (auto& [name, target] : list->targets) published.push_back(std::move(target));
-
-  std::string_view lowest;
-  for (const SignedFile* file : {&timestamp_file, &snapshot_file, &targets_file}) {
-    if (check_signatures(*file, newest->roles.find(file->header.role)->second, newest->keys)) continue;
-    VERGE_TRY(check_signed_before(*file));
-    lowest = file->header.role;
-  }
-  return lowest.empty() ? Result<void>() : sign_again(lowest, now_s);
-}
-
-Result<void> Repository::State::check_signed_before(const SignedFile& file) const {
-  for (auto version = root.version - 1; version > 0; --version) {
-    VERGE_ASSIGN(const SignedFile root_file, load_file(kRoot, version));
-    const auto before = read_root(root_file);
-    if (before && check_signatures(file, before->roles.find(file.header.role)->second, before->keys)) return {};
-  }
-  return damaged(path(file.header.role, file.header.version), "its signature does not fit");
-}
-
-Result<void> Repository::State::write_root(const std::vector<const crypto::PrivateKey*>& signers, std::int64_t now_s) {
-  const auto version = root.version + 1;
-  const auto content = signed_file(root_metadata(keys, version, expiry(kRoot, now_s)), signers);
-  VERGE_TRY(write_file(path(kRoot, version), std::string_view(content)));
-  root = Header{std::string(kRoot), version, expiry(kRoot, now_s), time_text(expiry(kRoot, now_s))};
-  root_text = content;
-  return {};
-}
-
-Result<void> Repository::State::write_targets(const std::vector<Target>& list, std::int64_t now_s) {
-  const auto version = targets.version + 1;
-  VERGE_ASSIGN(wire::Node content, targets_metadata(list, version, expiry(kTargets, now_s)));
-  const auto file = signed_file(std::move(content), {&key(kTargets)});
-  if (file.size() > kTargetsLimitBytes) {
-    return Error(ErrorCode::resource_exhausted, "VRG-TUF-008",
-                 fmt::format("expected targets that fit into {} bytes, which is what clients read, got {}",
-                             kTargetsLimitBytes, file.size()));
-  }
-  VERGE_TRY(write_file(path(kTargets, version), std::string_view(file)));
-  const Header old = targets;
-  targets = Header{std::string(kTargets), version, expiry(kTargets, now_s), time_text(expiry(kTargets, now_s))};
-  if (auto done = write_snapshot(file, now_s); !done) {
-    targets = old;
-    return done;
-  }
-  published = list;
-  remove_old(kTargets, version);
-  return {};
-}
-
-Result<void> Repository::State::write_snapshot(std::string_view targets_text, std::int64_t now_s) {
-  const auto version = snapshot.version + 1;
-  const auto file = signed_file(
-      meta_metadata(kSnapshot, version, expiry(kSnapshot, now_s), "targets.json", targets.version, targets_text),
-      {&key(kSnapshot)});
-  VERGE_TRY(write_file(path(kSnapshot, version), std::string_view(file)));
-  const Header old = snapshot;
-  snapshot = Header{std::string(kSnapshot), version, expiry(kSnapshot, now_s), time_text(expiry(kSnapshot, now_s))};
+Result<void> Repository::State::write_snapshot(std::map<std::string, FileMeta, std::less<>> files, std::int64_t now_s) {
+  Snapshot next{next_header(kSnapshot, snapshot.header.version, now_s), std::move(files)};
+  VERGE_ASSIGN(const std::string file, signed_file(snapshot_metadata(next), {&key(kSnapshot)}));
+  VERGE_TRY(write_file(path(kSnapshot, next.header.version), std::string_view(file)));
+  auto old = std::exchange(snapshot, std::move(next));
   if (auto done = write_timestamp(file, now_s); !done) {
-    snapshot = old;
+    snapshot = std::move(old);
     return done;
   }
-  remove_old(kSnapshot, version);
+  remove_old(kSnapshot, snapshot.header.version);
   return {};
 }
 
 Result<void> Repository::State::write_timestamp(std::string_view snapshot_text, std::int64_t now_s) {
-  const auto version = timestamp.version + 1;
-  const auto expires_s = expiry(kTimestamp, now_s);
-  const auto file =
-      signed_file(meta_metadata(kTimestamp, version, expires_s, "snapshot.json", snapshot.version, snapshot_text),
-                  {&key(kTimestamp)});
-  VERGE_TRY(write_file(path(kTimestamp, version), std::string_view(file)));
-  timestamp = Header{std::string(kTimestamp), version, expires_s, time_text(expires_s)};
+  Timestamp next{next_header(kTimestamp, timestamp.header.version, now_s),
+                 meta_of(kSnapshot, snapshot.header.version, snapshot_text)};
+  VERGE_ASSIGN(const std::string file, signed_file(timestamp_metadata(next), {&key(kTimestamp)}));
+  VERGE_TRY(write_file(path(kTimestamp, 0), std::string_view(file)));
+  timestamp = std::move(next);
   return {};
 }
 
@@ -232,14 +109,17 @@ void Repository::State::remove_old(std::string_view role, std::int64_t version) 
   if (version > kKeptVersions) std::filesystem::remove(path(role, version - kKeptVersions), ignored);
 }
 
-Result<void> Repository::State::sign_again(std::string_view role, std::int64_t now_s) {
-  if (role == kTargets) return write_targets(published, now_s);
-  if (role == kSnapshot) {
-    VERGE_ASSIGN(const std::string content, text(kTargets, targets.version));
-    return write_snapshot(content, now_s);
+Result<void> Repository::State::sign_targets_again(std::int64_t now_s) {
+  TargetsRoles again;
+  for (const auto& [name, role] : roles) {
+    if (name == kTargets || is_bin(name)) again.emplace(name, role);
   }
-  VERGE_ASSIGN(const std::string content, text(kSnapshot, snapshot.version));
-  return write_timestamp(content, now_s);
+  auto& delegations = again.find(kTargets)->second.delegations;
+  if (delegations) {
+    const auto digits = bin_digits(delegations);
+    delegations = with_bins(std::move(delegations), digits, root.roles.find(kTargets)->second, root.keys);
+  }
+  return put_in_force(std::move(again), now_s);
 }
 
 Repository::Repository(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -249,32 +129,61 @@ Repository& Repository::operator=(Repository&&) noexcept = default;
 
 Result<Repository> Repository::open(const std::filesystem::path& folder, const Lifetimes& lifetimes,
                                     std::int64_t now_s) {
-  auto state = std::make_unique<State>();
-  state->folder = folder;
-  state->lifetimes = lifetimes;
+  auto state = std::make_unique<State>(State{folder, lifetimes});
   VERGE_TRY(state->load(now_s));
-  return Repository(std::move(state));
+  Repository repository(std::move(state));
+  auto& wanted = repository.state_->wanted;
+  wanted = repository.targets();
+  std::ranges::sort(wanted, {}, &Target::path);
+  return repository;
 }
 
 Result<void> Repository::publish(std::vector<Target> targets, std::int64_t now_s) {
+  State& state = *state_;
   std::ranges::stable_sort(targets, {}, &Target::path);
   // Of two with one path the last counts.
   const auto same_path = [](const Target& a, const Target& b) { return a.path == b.path; };
   targets.erase(targets.begin(), std::unique(targets.rbegin(), targets.rend(), same_path).base());
-  if (std::ranges::equal(targets, state_->published, {}, spelling, spelling)) return {};
-  return state_->write_targets(targets, now_s);
+  const auto delegations = state.holds(kTargets) ? state.delegations_for(targets.size()) : state.top().delegations;
+  TargetsRoles changed;
+  for (auto& [name, list] : share_out(delegations, targets)) {
+    if (!state.holds_targets_role(name)) continue;
+    const auto now = state.roles.find(name);
+    const bool is_top = name == kTargets;
+    if (now != state.roles.end() && same(now->second.targets, list) &&
+        (!is_top || same(now->second.delegations, delegations))) {
+      continue;
+    }
+    changed.emplace(name, Targets{{}, std::move(list), is_top ? delegations : std::nullopt});
+  }
+  if (!changed.empty()) VERGE_TRY(state.put_in_force(std::move(changed), now_s));
+  state.wanted = std::move(targets);
+  return {};
 }
 
 Result<bool> Repository::renew(std::int64_t now_s) {
   State& state = *state_;
-  const bool root = state.is_old(state.root, now_s);
-  if (root) VERGE_TRY(state.write_root({&state.key(kRoot)}, now_s));
-  for (const Header* header : {&state.targets, &state.snapshot, &state.timestamp}) {
-    if (!state.is_old(*header, now_s)) continue;
-    VERGE_TRY(state.sign_again(header->role, now_s));
-    return true;
+  const bool root_is_old = state.is_old(state.root.header, now_s) && state.holds(kRoot);
+  if (root_is_old) {
+    Root next = state.root;
+    next.header = state.next_header(kRoot, next.header.version, now_s);
+    VERGE_TRY(state.write_root(next, {&state.key(kRoot)}));
   }
-  return root;
+  TargetsRoles old;
+  for (const auto& [name, role] : state.roles) {
+    if (state.is_old(role.header, now_s) && state.holds_targets_role(name)) old.emplace(name, role);
+  }
+  if (!old.empty()) {
+    VERGE_TRY(state.put_in_force(std::move(old), now_s));
+  } else if (state.is_old(state.snapshot.header, now_s)) {
+    VERGE_TRY(state.write_snapshot(state.snapshot.files, now_s));
+  } else if (state.is_old(state.timestamp.header, now_s)) {
+    VERGE_ASSIGN(const std::string content, state.text(kSnapshot, state.snapshot.header.version));
+    VERGE_TRY(state.write_timestamp(content, now_s));
+  } else {
+    return root_is_old;
+  }
+  return true;
 }
 
 Result<void> Repository::rotate(std::string_view role, std::int64_t now_s) {
@@ -283,40 +192,73 @@ Result<void> Repository::rotate(std::string_view role, std::int64_t now_s) {
     return Error(ErrorCode::invalid_argument, "VRG-TUF-011",
                  fmt::format("expected root, targets, snapshot or timestamp, got '{}'", role));
   }
+  for (const auto needed : {kRoot, role}) {
+    if (!state.holds(needed)) return not_at_hand(needed);
+  }
   // The key is safe before the root that names it is seen; load() settles what a crash leaves.
   auto next = crypto::PrivateKey::generate(crypto::KeyKind::ed25519);
   VERGE_TRY(write_private_key(state.folder, role, true, next));
   const auto old_root_key = state.key(kRoot);
-  const auto old_key = state.key(role);
-  state.keys.insert_or_assign(std::string(role), std::move(next));
+  Root root = state.root;
+  root.header = state.next_header(kRoot, root.header.version, now_s);
+  const auto old_id = key_id(state.key(role).public_key());
+  const auto id = key_id(next.public_key());
+  root.keys.insert_or_assign(id, next.public_key());
+  std::ranges::replace(root.roles.find(role)->second.key_ids, old_id, id);
+  const bool used = std::ranges::any_of(root.roles, [&](const auto& one) {
+    return std::ranges::find(one.second.key_ids, old_id) != one.second.key_ids.end();
+  });
+  if (!used) root.keys.erase(old_id);
   std::vector<const crypto::PrivateKey*> signers{&old_root_key};
-  if (role == kRoot) signers.push_back(&state.key(kRoot));
-  if (auto done = state.write_root(signers, now_s); !done) {
-    state.keys.insert_or_assign(std::string(role), old_key);
-    return done;
-  }
+  if (role == kRoot) signers.push_back(&next);
+  VERGE_TRY(state.write_root(root, signers));
   VERGE_TRY(promote_private_key(state.folder, role));
-  return role == kRoot ? Result<void>() : state.sign_again(role, now_s);
+  state.keys.insert_or_assign(std::string(role), std::move(next));
+  if (role == kRoot) return {};
+  if (role == kTargets) return state.sign_targets_again(now_s);
+  if (role == kSnapshot) return state.write_snapshot(state.snapshot.files, now_s);
+  VERGE_ASSIGN(const std::string content, state.text(kSnapshot, state.snapshot.header.version));
+  return state.write_timestamp(content, now_s);
+}
+
+Result<RoleInfo::Key> Repository::next_key(std::string_view role) {
+  State& state = *state_;
+  if (role != kSnapshot && role != kTimestamp) {
+    return Error(ErrorCode::invalid_argument, "VRG-TUF-011",
+                 fmt::format("expected snapshot or timestamp, whose keys the hub makes, got '{}'", role));
+  }
+  auto next = read_private_key(state.folder, role, true);
+  if (!next && next.error().code() != ErrorCode::not_found) return std::move(next).error();
+  if (!next) {
+    next = crypto::PrivateKey::generate(crypto::KeyKind::ed25519);
+    VERGE_TRY(write_private_key(state.folder, role, true, *next));
+  }
+  const auto key = next->public_key();
+  return RoleInfo::Key{key_id(key), std::string(kind_name(key.kind())), true, key.pem()};
 }
 
 const std::string& Repository::root() const noexcept {
   return state_->root_text;
 }
 
-Result<std::string> Repository::metadata(std::string_view file_name) const {
+Result<std::string> Repository::metadata(std::string_view name) const {
   const auto folder = state_->folder / "metadata";
-  const auto path = path_inside(folder, file_name);
+  const auto path = path_inside(folder, name);
   if (path && path->extension() == ".json" && path->parent_path() == folder) {
     auto content = read_text(*path, kTargetsLimitBytes);
     if (content || content.error().code() != ErrorCode::not_found) return content;
   }
-  return Error(ErrorCode::not_found, "VRG-TUF-011",
-               fmt::format("expected a file such as 'timestamp.json' or '1.root.json', got '{}', which is none here",
-                           file_name));
+  return Error(
+      ErrorCode::not_found, "VRG-TUF-011",
+      fmt::format("expected a file such as 'timestamp.json' or '1.root.json', got '{}', which is none here", name));
 }
 
-const std::vector<Target>& Repository::targets() const noexcept {
-  return state_->published;
+std::vector<Target> Repository::targets() const {
+  std::vector<Target> found;
+  for (const auto& [name, role] : state_->roles) {
+    for (const auto& [path, target] : role.targets) found.push_back(target);
+  }
+  return found;
 }
 
 }  // namespace verge::trust

@@ -135,6 +135,12 @@ http::Response handle_document(Hub& hub, RouteName route, const Call& call) {
     case RouteName::collect_garbage:
       return answer(status, hub.registry().collect_garbage(caller, call.flag("dry_run"), call.flag("untagged")));
     case RouteName::list_events: return list_events(hub, call);
+    case RouteName::get_trust:
+    case RouteName::list_trust_changes:
+    case RouteName::create_trust_key:
+    case RouteName::put_trust_file:
+    case RouteName::delete_trust_files:
+    case RouteName::publish_trust: return handle_signing(hub, route, call);
     case RouteName::put_report:
     case RouteName::get_desired:
     case RouteName::get_device_blob:

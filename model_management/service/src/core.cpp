@@ -72,7 +72,23 @@ Result<void> Core::publish() {
   std::ranges::sort(targets, {}, &trust::Target::path);
   auto published = trust.publish(std::move(targets), now() / 1000);
   publish_again = !published;
+  note_signed();
   return published;
+}
+
+void Core::note_signed() {
+  auto now_signed = trust.signed_targets();
+  const std::lock_guard lock(signed_mutex);
+  signed_targets = std::move(now_signed);
+}
+
+Result<void> Core::check_signed(const VersionRecord& version) const {
+  trust::SignedTargets now_signed;
+  {
+    const std::lock_guard lock(signed_mutex);
+    now_signed = signed_targets;
+  }
+  return now_signed.check(target_path(version), version.digest);
 }
 
 void Core::wake(const std::set<std::string>& devices) {

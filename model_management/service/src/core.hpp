@@ -13,6 +13,7 @@
 #include "verge/hub/blobs.hpp"
 #include "verge/hub/hub.hpp"
 #include "verge/hub/registry.hpp"
+#include "verge/hub/signing.hpp"
 #include "verge/hub/store.hpp"
 #include "verge/trust/repository.hpp"
 #include "verge/wire/target_custom.hpp"
@@ -45,6 +46,9 @@ struct Core {
   std::int64_t started_ms;
   WaitingRoom waiting;
   Registry registry{*this};
+  Signing signing{*this};
+  mutable std::mutex signed_mutex{};  ///< Of `signed_targets`, alone: may be taken inside a transaction.
+  trust::SignedTargets signed_targets{};
   Deltas deltas{*this};
   std::mutex contacts_mutex;
   std::map<std::string, std::int64_t> contacts;  ///< When each device was last heard of since the start.
@@ -87,6 +91,10 @@ struct Core {
              std::string text = {}) const;
   /// Makes the TUF targets those of the database.
   Result<void> publish();
+  /// Keeps which targets are signed, for check_signed(). Under `trust_mutex`.
+  void note_signed();
+  /// Whether devices will find the version. Errors: VRG-TUF-014.
+  [[nodiscard]] Result<void> check_signed(const VersionRecord& version) const;
   void wake(const std::set<std::string>& devices);
   /// Removes the content from the disk when nothing needs it any more, as the database has it by now.
   void sweep(const std::string& digest);

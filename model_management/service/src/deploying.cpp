@@ -137,6 +137,15 @@ Result<void> check_floors(Transaction& store, const VersionRecord& version) {
   return {};
 }
 
+Result<void> check_signatures(const Core& core, Transaction& store, const VersionRecord& version) {
+  VERGE_TRY(core.check_signed(version));
+  if (version.kind != "application") return {};
+  for (const auto& model : read_own<wire::Application>(version.document, wire::read_application).models) {
+    if (const auto record = store.version(model.model, model.version)) VERGE_TRY(core.check_signed(*record));
+  }
+  return {};
+}
+
 Result<wire::DeploymentDetail> record_deployment(Core& core, Change& change, DeploymentRecord deployment,
                                                  const std::vector<Wish>& wishes, bool dry_run) {
   deployment.created_ms = core.now();
@@ -202,6 +211,7 @@ Result<wire::DeploymentDetail> deploy_in(Core& core, Change& change, const Princ
     VERGE_ASSIGN(version, newest_version(change.store, request.application));
   }
   VERGE_TRY(check_floors(change.store, version));
+  VERGE_TRY(check_signatures(core, change.store, version));
   VERGE_ASSIGN(auto devices, select_devices(change.store, request.selector));
   DeploymentRecord deployment;
   deployment.kind = "deploy";

@@ -24,6 +24,8 @@ struct Wish {
 Result<void> check_device_fit(Transaction& store, const VersionRecord& version, const DeviceRecord& device);
 /// Errors: failed_precondition (VRG-HUB-030) when the version, or a model of it, is below its floor.
 Result<void> check_floors(Transaction& store, const VersionRecord& version);
+/// Errors: failed_precondition (VRG-TUF-014) when the version, or a model of it, waits for a signature.
+Result<void> check_signatures(const Core& core, Transaction& store, const VersionRecord& version);
 
 /// Records a deployment and does what can be done at once: skips, waits, or changes what devices should run.
 /// With `dry_run` only judges. Gives the detail as it stands then.

@@ -183,6 +183,9 @@ Registry& Hub::registry() noexcept {
 Deltas& Hub::deltas() noexcept {
   return core_->deltas;
 }
+Signing& Hub::signing() noexcept {
+  return core_->signing;
+}
 std::int64_t Hub::now_ms() const {
   return core_->now();
 }
@@ -195,6 +198,7 @@ void Hub::tick() {
   if (core_->publish_again) {
     if (const auto done = core_->publish(); !done) core_->log.error("not published", {{"error", done.error().text()}});
   }
+  core_->signing.warn_of_expiry();
   const std::lock_guard lock(core_->trust_mutex);
   const auto renewed = core_->trust.renew(now_ms / 1000);
   if (!renewed) core_->log.error("metadata not renewed", {{"error", renewed.error().text()}});
@@ -251,10 +255,8 @@ Result<std::string> Hub::trust_target(const std::string& path) {
   if (dot == std::string::npos || !crypto::is_sha256(digest)) return unknown("target", path);
   const auto plain = (slash == std::string::npos ? "" : path.substr(0, slash + 1)) + name.substr(dot + 1);
   const std::lock_guard lock(core_->trust_mutex);
-  const auto& targets = core_->trust.targets();
-  const bool known = std::ranges::any_of(
-      targets, [&](const trust::Target& target) { return target.path == plain && target.digest == digest; });
-  if (!known) return unknown("target", path);
+  const auto* target = core_->trust.find(plain);
+  if (target == nullptr || target->digest != digest) return unknown("target", path);
   return core_->blobs.read(digest, trust::kTargetsLimitBytes);
 }
 

@@ -11,7 +11,7 @@ namespace verge::hub {
 namespace {
 
 /// Each makes the next version of the schema. Never changed once released: a new version is a new entry.
-constexpr std::array<std::string_view, 3> kMigrations{R"sql(
+constexpr std::array<std::string_view, 4> kMigrations{R"sql(
 create table tokens (id text primary key, name text not null, hash text not null unique, rights text not null,
   created_ms bigint not null);
 create table enrolments (id text primary key, hash text not null unique, device text not null,
@@ -66,6 +66,12 @@ create index manifests_by_digest on manifests (digest);
 create table deltas (from_package text not null, to_package text not null, from_blob text not null,
   to_blob text not null, digest text not null, size_bytes bigint not null, repository text not null,
   manifest text not null, made_ms bigint not null, primary key (to_package, from_package, to_blob));
+)sql",
+                                                      R"sql(
+create table measured (device text primary key references devices (name), key_area text not null,
+  endorsement text not null, nonce text not null, nonce_before text not null, nonce_ms bigint not null,
+  instance text not null, verdict text not null, reason_id text not null, reason text not null,
+  quoted_ms bigint not null, report text not null);
 )sql"};
 
 Error broken(std::string_view what) {

@@ -44,6 +44,20 @@ pipelines:
   EXPECT_EQ(read_one->pipelines[1].sinks[0].json_lines->path, "-");
 }
 
+TEST_F(Configurations, EncryptionAtRest) {
+  const auto configuration =
+      read("version: 1\nstate_directory: state\nat_rest: { key: file, key_file: keys/k, memory_folder: /run/verge }\n");
+  ASSERT_TRUE(configuration) << configuration.error().text();
+  EXPECT_EQ(*configuration->at_rest->key_file, (folder_.path() / "keys" / "k").string());
+  EXPECT_EQ(*configuration->at_rest->memory_folder, "/run/verge");
+  EXPECT_EQ(configuration->at_rest->tcti, "device:/dev/tpmrm0");
+  EXPECT_EQ(configuration->at_rest->lock, wire::AtRestLock::required);
+  EXPECT_THAT(refusal("version: 1\nat_rest: { key: tpm }\n"), HasSubstr("VRG-AGT-002"));
+  EXPECT_EQ(refusal("version: 1\nat_rest: { key: none }\n"), "(read)");
+  EXPECT_THAT(refusal("version: 1\nstate_directory: s\nat_rest: {}\n"), HasSubstr("VRG-DOC-003"));
+  EXPECT_THAT(refusal("version: 1\nstate_directory: s\nat_rest: { key: tpm, pcrs: [24] }\n"), HasSubstr("VRG-DOC-005"));
+}
+
 TEST_F(Configurations, ARelativeFileNameToo) {
   ASSERT_TRUE(read("version: 1\nmodels: [{ package: a }]\n"));
   const auto before = std::filesystem::current_path();

@@ -13,6 +13,7 @@ namespace verge::crypto {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 std::span<const std::byte> bytes_of(std::string_view text) {
@@ -43,7 +44,7 @@ TEST_P(EachKind, SignsWhatItsPublicHalfVerifies) {
   const auto key = PrivateKey::generate(GetParam());
   const auto public_key = key.public_key();
   EXPECT_EQ(public_key.kind(), GetParam());
-  const auto signature = key.sign(bytes_of("message"));
+  const auto signature = *key.sign(bytes_of("message"));
   EXPECT_TRUE(public_key.verify(bytes_of("message"), signature));
   EXPECT_FALSE(public_key.verify(bytes_of("messagE"), signature));
   EXPECT_FALSE(public_key.verify(bytes_of("message"), std::span(signature).first(signature.size() - 1)));
@@ -54,7 +55,7 @@ TEST_P(EachKind, SignsWhatItsPublicHalfVerifies) {
     EXPECT_FALSE(public_key.verify(bytes_of("message"), changed)) << i;
   }
   EXPECT_FALSE(PrivateKey::generate(GetParam()).public_key().verify(bytes_of("message"), signature));
-  EXPECT_TRUE(public_key.verify({}, key.sign({}))) << "an empty message";
+  EXPECT_TRUE(public_key.verify({}, *key.sign({}))) << "an empty message";
 }
 
 TEST_P(EachKind, ComesBackFromPem) {
@@ -65,7 +66,7 @@ TEST_P(EachKind, ComesBackFromPem) {
   ASSERT_TRUE(again);
   const auto public_again = PublicKey::from_pem(key.public_key().pem());
   ASSERT_TRUE(public_again);
-  EXPECT_TRUE(public_again->verify(bytes_of("x"), again->sign(bytes_of("x"))));
+  EXPECT_TRUE(public_again->verify(bytes_of("x"), *again->sign(bytes_of("x"))));
   EXPECT_EQ(public_again->fingerprint(), key.public_key().fingerprint());
   EXPECT_NE(PrivateKey::generate(GetParam()).public_key().fingerprint(), key.public_key().fingerprint());
   EXPECT_THAT(key.public_key().fingerprint(), StartsWith("sha256:"));
@@ -132,6 +133,40 @@ TEST(Key, AnEncryptedKeyIsRefusedWithoutAskingForItsPassword) {
   const auto pem = foreign_pem(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"), true, "password");
   EXPECT_THAT(pem, HasSubstr("ENCRYPTED"));
   EXPECT_EQ(PrivateKey::from_pem(pem).error().id(), "VRG-CRY-001");
+}
+
+TEST_P(EachKind, ComesBackFromAnEncryptedFile) {
+  const auto key = PrivateKey::generate(GetParam());
+  const auto pem = key.encrypted_pem("a passphrase");
+  EXPECT_THAT(pem, StartsWith("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"));
+  EXPECT_NE(pem, key.encrypted_pem("a passphrase")) << "salted";
+  const auto again = PrivateKey::from_encrypted_pem(pem, "a passphrase");
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(key.public_key().verify(bytes_of("x"), *again->sign(bytes_of("x"))));
+  EXPECT_EQ(PrivateKey::from_encrypted_pem(pem, "another").error().id(), "VRG-CRY-010");
+  EXPECT_EQ(PrivateKey::from_encrypted_pem(pem, "").error().id(), "VRG-CRY-010");
+  EXPECT_EQ(PrivateKey::from_encrypted_pem(pem, std::string(100'000, 'x')).error().id(), "VRG-CRY-010");
+  EXPECT_EQ(PrivateKey::from_encrypted_pem(key.pem(), "a passphrase").error().id(), "VRG-CRY-001")
+      << "a key that is not encrypted is no signing key";
+  EXPECT_EQ(PrivateKey::from_pem(pem).error().id(), "VRG-CRY-001");
+}
+
+TEST(Key, AFileThatOpensslEncryptedIsRead) {
+  const auto pem = foreign_pem(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"), true, "password");
+  ASSERT_TRUE(PrivateKey::from_encrypted_pem(pem, "password"));
+  EXPECT_EQ(PrivateKey::from_encrypted_pem(pem.substr(0, pem.size() / 2), "password").error().id(), "VRG-CRY-010");
+  EXPECT_EQ(PrivateKey::from_encrypted_pem(pem + std::string(1U << 20U, ' '), "password").error().id(), "VRG-CRY-001");
+}
+
+TEST(Key, TokensThatAreNotThereAreNamed) {
+  EXPECT_TRUE(PrivateKey::is_token("pkcs11:object=a"));
+  EXPECT_TRUE(PrivateKey::is_token("tpm2:0x81000001"));
+  EXPECT_FALSE(PrivateKey::is_token("alice.pem"));
+  EXPECT_EQ(PrivateKey::from_token("alice.pem", "").error().id(), "VRG-CRY-011");
+  const auto none = PrivateKey::from_token("pkcs11:object=a?module-path=/nowhere.so&pin-value=4321", "");
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().id(), "VRG-CRY-011");
+  EXPECT_THAT(none.error().message(), Not(HasSubstr("4321"))) << "the PIN is not shown";
 }
 
 TEST(Random, GivesHexadecimalDigitsThatDiffer) {

@@ -91,15 +91,15 @@ TEST_F(TrustClient, ARootThatTheOldOneDidNotSignIsRefused) {
     keys.insert_or_assign(std::string(role), crypto::PrivateKey::generate(crypto::KeyKind::ed25519));
   }
   const auto& stranger = keys.find("root")->second;
-  source_.instead["2.root.json"] = signed_file(root_metadata(keys, 2, kNow_s + kDay_s), {&stranger});
+  source_.instead["2.root.json"] = signed_text(root_metadata(root_of(keys, 2, kNow_s + kDay_s)), {&stranger});
   EXPECT_EQ(refresh(), "VRG-TUF-001");
   EXPECT_THAT(message_, HasSubstr("role 'root' version 2 to be signed by at least 1 of its 1 keys, got 0"));
   const auto old = key("root");
-  source_.instead["2.root.json"] = signed_file(root_metadata(keys, 2, kNow_s + kDay_s), {&old});
+  source_.instead["2.root.json"] = signed_text(root_metadata(root_of(keys, 2, kNow_s + kDay_s)), {&old});
   EXPECT_EQ(refresh(), "VRG-TUF-001") << "nor one that did not sign itself";
-  source_.instead["2.root.json"] = signed_file(root_metadata(keys, 3, kNow_s + kDay_s), {&old, &stranger});
+  source_.instead["2.root.json"] = signed_text(root_metadata(root_of(keys, 3, kNow_s + kDay_s)), {&old, &stranger});
   EXPECT_EQ(refresh(), "VRG-TUF-006") << "nor one of another version than its name";
-  source_.instead["2.root.json"] = signed_file(root_metadata(keys, 1, kNow_s + kDay_s), {&old, &stranger});
+  source_.instead["2.root.json"] = signed_text(root_metadata(root_of(keys, 1, kNow_s + kDay_s)), {&old, &stranger});
   EXPECT_EQ(refresh(), "VRG-TUF-004");
   EXPECT_EQ(client_->root_version(), 1);
   EXPECT_EQ(stored("root"), repository_.root());
@@ -121,7 +121,7 @@ TEST_F(TrustClient, ATimestampThatGoesBackInSnapshotsIsARollback) {
   const std::string old = *repository_.metadata("1.snapshot.json");
   const auto thief = key("timestamp");
   source_.instead["timestamp.json"] =
-      signed_file(meta_metadata("timestamp", 9, kNow_s + kDay_s, "snapshot.json", 1, old), {&thief});
+      signed_text(meta_metadata("timestamp", 9, kNow_s + kDay_s, "snapshot.json", 1, old), {&thief});
   EXPECT_EQ(refresh(), "VRG-TUF-004");
   EXPECT_EQ(stored("timestamp"), *repository_.metadata("timestamp.json"));
 }
@@ -134,12 +134,12 @@ TEST_F(TrustClient, ASnapshotThatGoesBackOrForgetsIsRefused) {
   const auto offer = [&](const std::string& snapshot) {
     source_.instead["9.snapshot.json"] = snapshot;
     auto content = meta_metadata("timestamp", ++version, kNow_s + kDay_s, "snapshot.json", 9, snapshot);
-    source_.instead["timestamp.json"] = signed_file(std::move(content), {&timestamp_thief});
+    source_.instead["timestamp.json"] = signed_text(std::move(content), {&timestamp_thief});
   };
   const std::string old = *repository_.metadata("1.targets.json");
-  offer(signed_file(meta_metadata("snapshot", 9, kNow_s + kDay_s, "targets.json", 1, old), {&snapshot_thief}));
+  offer(signed_text(meta_metadata("snapshot", 9, kNow_s + kDay_s, "targets.json", 1, old), {&snapshot_thief}));
   EXPECT_EQ(refresh(), "VRG-TUF-004");
-  offer(signed_file(meta_metadata("snapshot", 9, kNow_s + kDay_s, "other.json", 1, old), {&snapshot_thief}));
+  offer(signed_text(meta_metadata("snapshot", 9, kNow_s + kDay_s, "other.json", 1, old), {&snapshot_thief}));
   EXPECT_EQ(refresh(), "VRG-TUF-006");
   EXPECT_EQ(stored("snapshot"), *repository_.metadata("2.snapshot.json"));
 }
@@ -149,10 +149,10 @@ TEST_F(TrustClient, NewKeysAreTheWayBackFromATooHighVersion) {
   const auto snapshot_thief = key("snapshot");
   const std::string targets = *repository_.metadata("2.targets.json");
   const auto snapshot =
-      signed_file(meta_metadata("snapshot", 900, kNow_s + kDay_s, "targets.json", 2, targets), {&snapshot_thief});
+      signed_text(meta_metadata("snapshot", 900, kNow_s + kDay_s, "targets.json", 2, targets), {&snapshot_thief});
   source_.instead["900.snapshot.json"] = snapshot;
   source_.instead["timestamp.json"] =
-      signed_file(meta_metadata("timestamp", 900, kNow_s + kDay_s, "snapshot.json", 900, snapshot), {&timestamp_thief});
+      signed_text(meta_metadata("timestamp", 900, kNow_s + kDay_s, "snapshot.json", 900, snapshot), {&timestamp_thief});
   ASSERT_EQ(refresh(), "ok");
   source_.instead.clear();
   EXPECT_EQ(refresh(), "VRG-TUF-004") << "honest metadata looks old now";
@@ -176,15 +176,15 @@ TEST_F(TrustClient, WhatHasExpiredIsRefusedRoleByRole) {
     // Those below are signed anew, so that only `role` is too old.
     if (role == "targets") {
       const auto text =
-          signed_file(meta_metadata("snapshot", 9, soon_s, "targets.json", 2, *repository_.metadata("2.targets.json")),
+          signed_text(meta_metadata("snapshot", 9, soon_s, "targets.json", 2, *repository_.metadata("2.targets.json")),
                       {&snapshot});
       source_.instead["9.snapshot.json"] = text;
       source_.instead["timestamp.json"] =
-          signed_file(meta_metadata("timestamp", 9, soon_s, "snapshot.json", 9, text), {&timestamp});
+          signed_text(meta_metadata("timestamp", 9, soon_s, "snapshot.json", 9, text), {&timestamp});
     } else if (role == "snapshot") {
       const std::string text = *repository_.metadata("2.snapshot.json");
       source_.instead["timestamp.json"] =
-          signed_file(meta_metadata("timestamp", 8, soon_s, "snapshot.json", 2, text), {&timestamp});
+          signed_text(meta_metadata("timestamp", 8, soon_s, "snapshot.json", 2, text), {&timestamp});
     }
     EXPECT_EQ(refresh(now_s), "VRG-TUF-005") << role;
     EXPECT_THAT(message_, HasSubstr("role '" + role + "'"));
@@ -207,7 +207,7 @@ TEST_F(TrustClient, ForeignSignaturesAreRefusedRoleByRole) {
   const auto stranger = crypto::PrivateKey::generate(crypto::KeyKind::ed25519);
   const auto offered = [&](std::string_view file) {
     auto node = *wire::parse_json(*repository_.metadata(file), "test");
-    return signed_file(*node.find("signed"), {&stranger});
+    return signed_text(*node.find("signed"), {&stranger});
   };
   source_.instead["timestamp.json"] = offered("timestamp.json");
   EXPECT_EQ(refresh(), "VRG-TUF-001");
@@ -216,7 +216,7 @@ TEST_F(TrustClient, ForeignSignaturesAreRefusedRoleByRole) {
   const auto snapshot = offered("2.snapshot.json");
   source_.instead["2.snapshot.json"] = snapshot;
   source_.instead["timestamp.json"] =
-      signed_file(meta_metadata("timestamp", 9, kNow_s + kDay_s, "snapshot.json", 2, snapshot), {&timestamp});
+      signed_text(meta_metadata("timestamp", 9, kNow_s + kDay_s, "snapshot.json", 2, snapshot), {&timestamp});
   EXPECT_EQ(refresh(), "VRG-TUF-001");
   EXPECT_EQ(stored("snapshot"), "");
 }
@@ -255,7 +255,7 @@ TEST_F(TrustClient, FieldsOfOneThingOnlyAreChecked) {
     } else {
       node.add(field, std::move(value));
     }
-    source_.instead["timestamp.json"] = signed_file(std::move(node), {&timestamp});
+    source_.instead["timestamp.json"] = signed_text(std::move(node), {&timestamp});
     return refresh();
   };
   EXPECT_EQ(offer("version", wire::Node::integer(0)), "VRG-TUF-002");
@@ -290,7 +290,7 @@ TEST_F(TrustClient, TooManyRotationsAtOnceTakeTwoRefreshes) {
   }
   for (int version = 2; version <= kRootRotationLimit + 2; ++version) {
     source_.instead[std::to_string(version) + ".root.json"] =
-        signed_file(root_metadata(keys, version, kNow_s + kDay_s), {&keys.find("root")->second});
+        signed_text(root_metadata(root_of(keys, version, kNow_s + kDay_s)), {&keys.find("root")->second});
   }
   EXPECT_EQ(refresh(), "VRG-TUF-008");
   EXPECT_EQ(refresh(), "ok") << message_;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "repository_files.hpp"
 #include "verge/base/file.hpp"
 #include "verge/crypto/sha256.hpp"
 #include "verge/trust/client.hpp"
@@ -15,7 +16,6 @@
 namespace verge::trust {
 
 constexpr std::int64_t kNow_s = 1'800'000'000;
-constexpr std::int64_t kDay_s = 86'400;
 
 class MemoryStore final : public MetadataStore {
  public:
@@ -53,6 +53,18 @@ class RepositorySource final : public MetadataSource {
  private:
   const Repository* repository_;
 };
+
+/// Timestamp or snapshot that lists one file.
+inline wire::Node meta_metadata(std::string_view type, std::int64_t version, std::int64_t expires_s,
+                                std::string_view file, std::int64_t file_version, std::string_view content) {
+  const auto header = make_header(type, version, expires_s);
+  const auto meta = meta_of("", file_version, content);
+  if (type == kTimestamp) return timestamp_metadata({header, meta});
+  return snapshot_metadata({header, {{std::string(file), meta}}});
+}
+inline std::string signed_text(wire::Node content, const std::vector<const crypto::PrivateKey*>& keys) {
+  return *signed_file(std::move(content), keys);
+}
 
 inline Target target_of(std::string path, std::string_view content) {
   return {std::move(path), content.size(), crypto::sha256(content), {}};

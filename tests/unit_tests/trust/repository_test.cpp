@@ -214,5 +214,173 @@ TEST_F(TrustRepository, KeepsSomeOldVersionsOnly) {
   EXPECT_EQ(try_client(*open()), crypto::sha256("39"));
 }
 
+TEST_F(TrustRepository, ManyTargetsAreSharedOutIntoBins) {
+  auto repository = std::move(*open());
+  std::vector<Target> targets;
+  for (int i = 0; i < 256; ++i) targets.push_back(target_of("t" + std::to_string(i), "1"));
+  ASSERT_TRUE(repository.publish(targets, kNow_s));
+  EXPECT_EQ(files().size(), 6U) << "they fit at the top";
+  targets.push_back(target_of("a", "1"));
+  ASSERT_TRUE(repository.publish(targets, kNow_s));
+  EXPECT_EQ(repository.roles().size(), 4U + 16);
+  EXPECT_EQ(try_client(repository), crypto::sha256("1"));
+  const auto before = files();
+  targets.back() = target_of("a", "2");
+  ASSERT_TRUE(repository.publish(targets, kNow_s));
+  EXPECT_EQ(try_client(repository), crypto::sha256("2"));
+  EXPECT_EQ(files().size(), before.size() + 2) << "one bin and the snapshot are new";
+  EXPECT_EQ(try_client(*open()), crypto::sha256("2"));
+  EXPECT_EQ(open()->targets().size(), targets.size());
+  ASSERT_TRUE(repository.rotate("targets", kNow_s));
+  EXPECT_EQ(try_client(repository), crypto::sha256("2"));
+  EXPECT_TRUE(*repository.renew(kNow_s + 200 * kDay_s));
+  EXPECT_EQ(try_client(repository, kNow_s + 200 * kDay_s), crypto::sha256("2"));
+  // Fewer targets leave the bins as they are: a new layout would sign everything again.
+  ASSERT_TRUE(repository.publish({target_of("a", "3")}, kNow_s + 200 * kDay_s));
+  EXPECT_EQ(repository.roles().size(), 4U + 16);
+  EXPECT_EQ(try_client(repository, kNow_s + 200 * kDay_s), crypto::sha256("3"));
+}
+
+TEST_F(TrustRepository, AClientFollowsWhenBinsGrow) {
+  auto repository = std::move(*open());
+  std::vector<Target> targets{target_of("a", "1")};
+  const auto fill = [&](std::size_t count) {
+    while (targets.size() < count) targets.push_back(target_of("t" + std::to_string(targets.size()), "1"));
+    return repository.publish(targets, kNow_s);
+  };
+  ASSERT_TRUE(fill(300));
+  MemoryStore store;
+  RepositorySource source(repository);
+  auto client = std::move(*Client::open(store, repository.root()));
+  ASSERT_TRUE(client.refresh(source, kNow_s));
+  ASSERT_TRUE(client.target(source, "a", kNow_s));
+  ASSERT_TRUE(fill(2049));
+  EXPECT_EQ(repository.roles().size(), 4U + 256);
+  const auto refreshed = client.refresh(source, kNow_s);
+  ASSERT_TRUE(refreshed) << refreshed.error().text() << ": the old bins are still listed";
+  EXPECT_TRUE(client.target(source, "a", kNow_s));
+  EXPECT_TRUE(client.load_all(source, kNow_s));
+}
+
+/// Root 2 hands root and targets over to a key that the repository does not have.
+class HandedOver : public TrustRepository {
+ protected:
+  HandedOver() {
+    EXPECT_TRUE(repository_.publish({target_of("a", "1")}, kNow_s));
+    root_ = *read_root(*open_signed(repository_.root(), kRoot, kRoot));
+    root_.header = make_header(kRoot, 2, kNow_s + kDay_s);
+    const auto id = key_id(key_.public_key());
+    root_.keys.emplace(id, key_.public_key());
+    for (const auto role : {kRoot, kTargets}) root_.roles.insert_or_assign(std::string(role), Role{{id}, 1});
+    drop_unused();
+  }
+  void drop_unused() {
+    std::erase_if(root_.keys, [&](const auto& key) {
+      return std::ranges::none_of(root_.roles,
+                                  [&](const auto& role) { return role.second.key_ids.front() == key.first; });
+    });
+  }
+  std::string root_text() const { return signed_text(root_metadata(root_), {&key_}); }
+  std::string targets_text(std::int64_t version, const Target& target) const {
+    Targets targets{make_header(kTargets, version, kNow_s + kDay_s), {}, {}};
+    targets.targets.emplace(target.path, target);
+    return signed_text(*targets_metadata(targets), {&key_});
+  }
+  MetadataFiles handover() const {
+    return {{"2.root.json", root_text()}, {"3.targets.json", targets_text(3, target_of("a", "2"))}};
+  }
+  const crypto::PrivateKey key_ = crypto::PrivateKey::generate(crypto::KeyKind::ecdsa_p256);
+  Repository repository_ = std::move(*open());
+  Root root_;
+};
+
+TEST_F(HandedOver, IsInForceAsOne) {
+  MemoryStore store;
+  RepositorySource source(repository_);
+  auto client = std::move(*Client::open(store, repository_.root()));
+  ASSERT_TRUE(client.refresh(source, kNow_s));
+  const auto done = repository_.accept(handover(), false, kNow_s);
+  ASSERT_TRUE(done) << done.error().text();
+  ASSERT_TRUE(client.refresh(source, kNow_s)) << "a device that trusts the old root follows";
+  EXPECT_EQ(client.target(source, "a", kNow_s)->digest, crypto::sha256("2"));
+  EXPECT_FALSE(fs::exists(folder_.path() / "keys" / "root.pem"));
+  EXPECT_FALSE(fs::exists(folder_.path() / "keys" / "targets.pem"));
+  EXPECT_EQ(repository_.rotate("root", kNow_s).error().id(), "VRG-TUF-013");
+  EXPECT_EQ(try_client(*open()), crypto::sha256("2")) << "missing keys are no damage any more";
+  EXPECT_FALSE(*repository_.renew(kNow_s)) << "nothing is old";
+}
+
+TEST_F(HandedOver, WhatIsNotSignedWaits) {
+  ASSERT_TRUE(repository_.accept(handover(), false, kNow_s));
+  ASSERT_TRUE(repository_.publish({target_of("a", "3"), target_of("b", "1")}, kNow_s));
+  EXPECT_EQ(try_client(repository_), crypto::sha256("2"));
+  const auto changes = repository_.changes();
+  ASSERT_EQ(changes.size(), 2U);
+  EXPECT_EQ(changes[0].kind, TargetChange::Kind::changed);
+  EXPECT_EQ(changes[1].kind, TargetChange::Kind::added);
+  const auto view = repository_.signed_targets();
+  EXPECT_TRUE(view.check("a", crypto::sha256("2")));
+  EXPECT_EQ(view.check("a", crypto::sha256("3")).error().id(), "VRG-TUF-014");
+  EXPECT_EQ(view.check("b", crypto::sha256("1")).error().id(), "VRG-TUF-014");
+  ASSERT_TRUE(repository_.publish({}, kNow_s));
+  ASSERT_EQ(repository_.changes().size(), 1U);
+  EXPECT_EQ(repository_.changes()[0].kind, TargetChange::Kind::removed);
+  ASSERT_TRUE(repository_.accept({{"4.targets.json", targets_text(4, target_of("a", "4"))}}, false, kNow_s));
+  EXPECT_EQ(try_client(repository_), crypto::sha256("4"));
+}
+
+TEST_F(HandedOver, WhatAClientWouldRefuseChangesNothing) {
+  const auto before = files();
+  const auto refused = [&](const MetadataFiles& offered) {
+    const auto done = repository_.accept(offered, false, kNow_s);
+    EXPECT_EQ(files(), before);
+    EXPECT_EQ(try_client(repository_), crypto::sha256("1"));
+    EXPECT_EQ(try_client(*open()), crypto::sha256("1"));
+    return done ? "accepted" : done.error().id();
+  };
+  EXPECT_EQ(refused({}), "VRG-TUF-012");
+  EXPECT_EQ(refused({{"2.root.json", root_text()}}), "VRG-TUF-001") << "the old targets are by another key";
+  EXPECT_EQ(refused({{"3.targets.json", targets_text(3, target_of("a", "2"))}}), "VRG-TUF-001");
+  EXPECT_EQ(refused({{"2.root.json", root_text()}, {"2.targets.json", targets_text(2, target_of("a", "2"))}}),
+            "VRG-TUF-012")
+      << "that version is in force";
+  EXPECT_EQ(refused({{"2.root.json", root_text()}, {"3.targets.json", targets_text(4, target_of("a", "2"))}}),
+            "VRG-TUF-006");
+  EXPECT_EQ(refused({{"timestamp.json", "{}"}}), "VRG-TUF-012");
+  root_.header = make_header(kRoot, 2, kNow_s);
+  EXPECT_EQ(refused(handover()), "VRG-TUF-005") << "it has expired";
+  root_.header = make_header(kRoot, 2, kNow_s + kDay_s);
+  root_.roles.insert_or_assign("timestamp", Role{{key_id(key_.public_key())}, 1});
+  EXPECT_EQ(refused(handover()), "VRG-TUF-013");
+}
+
+/// The folder "publishing" is the decision: from its rename on a crash goes on with it.
+TEST_F(HandedOver, ACrashOnceItIsDecidedGoesOn) {
+  const auto before = folder_.path() / "before";
+  fs::create_directory(before);
+  for (const std::string part : {"keys", "metadata"}) {
+    fs::copy(folder_.path() / part, before / part, fs::copy_options::recursive);
+  }
+  ASSERT_TRUE(repository_.accept(handover(), false, kNow_s));
+  const auto metadata = folder_.path() / "metadata";
+  const std::vector<std::string> order{"2.root.json", "3.targets.json", "3.snapshot.json", "timestamp.json"};
+  for (std::size_t written = 0; written <= order.size(); ++written) {
+    const auto crashed = folder_.path() / ("crashed" + std::to_string(written));
+    fs::copy(before, crashed, fs::copy_options::recursive);
+    for (const auto& name : order) {
+      fs::create_directory(crashed / "publishing");
+      fs::copy(metadata / name, crashed / "publishing" / name);
+    }
+    for (std::size_t i = 0; i < written; ++i) {
+      fs::copy(metadata / order[i], crashed / "metadata" / order[i], fs::copy_options::overwrite_existing);
+    }
+    const auto mended = Repository::open(crashed, {}, kNow_s);
+    ASSERT_TRUE(mended) << written << ": " << mended.error().text();
+    EXPECT_EQ(try_client(*mended), crypto::sha256("2")) << written;
+    EXPECT_FALSE(fs::exists(crashed / "keys" / "root.pem")) << written;
+    EXPECT_FALSE(fs::exists(crashed / "publishing")) << written;
+  }
+}
+
 }  // namespace
 }  // namespace verge::trust

@@ -147,7 +147,8 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::load(package::ModelPackage pac
   session.isolation = options.isolation;
   session.profile = options.profile;
   if (state->choice.engine == "torch") session.options.emplace_back("inputs", inputs_option(package.metadata.inputs));
-  if (!options.state_directory.empty()) session.cache_directory = options.state_directory / "compiled";
+  const bool keeps = options.keep_compiled && !options.state_directory.empty();
+  if (keeps) session.cache_directory = options.state_directory / "compiled";
   auto path = package.model_file();
   if (!path) return in(context, std::move(path));
   auto loaded = engines.load(state->choice.engine, *path, session);

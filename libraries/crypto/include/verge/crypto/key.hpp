@@ -49,11 +49,24 @@ class PrivateKey {
   static PrivateKey generate(KeyKind kind);
   /// PKCS #8 as PEM, not encrypted. Errors: VRG-CRY-001, 002.
   static Result<PrivateKey> from_pem(std::string_view pem);
+  /// PKCS #8 as PEM, encrypted, by this program or another. Errors: VRG-CRY-001, 002; unauthenticated (VRG-CRY-010
+  /// another passphrase).
+  static Result<PrivateKey> from_encrypted_pem(std::string_view pem, const std::string& passphrase);
+  /// A key that stays where it is: in a token (`uri` as RFC 7512 writes it, "pkcs11:…"; its module-path, else the
+  /// environment's PKCS11_MODULE_PATH, else p11-kit finds the module), or in a TPM 2.0 ("tpm2:" and a persistent handle
+  /// such as 0x81000001, or a file made by 'openssl genpkey -provider tpm2'). `pin` may be empty where none is asked.
+  /// Not for two threads at once. Errors: VRG-CRY-002; unavailable (VRG-CRY-011).
+  static Result<PrivateKey> from_token(std::string_view uri, const std::string& pin);
+  /// Whether from_token() takes it.
+  [[nodiscard]] static bool is_token(std::string_view uri) noexcept;
 
+  /// Not for a key in a token.
   [[nodiscard]] std::string pem() const;
+  /// PKCS #8, encrypted with AES-256 under a key that scrypt makes of the passphrase. Not for a key in a token.
+  [[nodiscard]] std::string encrypted_pem(const std::string& passphrase) const;
   [[nodiscard]] PublicKey public_key() const;
-  /// As PublicKey::verify() takes it.
-  [[nodiscard]] std::vector<std::byte> sign(std::span<const std::byte> message) const;
+  /// As PublicKey::verify() takes it. Errors: unavailable (VRG-CRY-012), by a token only.
+  [[nodiscard]] Result<std::vector<std::byte>> sign(std::span<const std::byte> message) const;
 
  private:
   friend struct KeyAccess;  // certificate.cpp

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -46,6 +47,8 @@ struct Call {
   std::string content_type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers;
   std::filesystem::path body_file;                       ///< Sent in place of `body` when not empty, with progress.
+  std::uint64_t body_offset_bytes = 0;                   ///< Of body_file: where what is sent begins.
+  std::optional<std::uint64_t> body_length_bytes;        ///< Of body_file: how much is sent; to its end when absent.
   std::uint64_t limit_bytes = std::uint64_t{16} << 20U;  ///< Of the reply's body.
   std::chrono::milliseconds timeout{30'000};             ///< Without a byte moving, for files; in all, for others.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;  ///< Of body_file.
@@ -73,6 +76,11 @@ class Client {
   Result<void> download(const std::string& path, std::uint64_t offset,
                         const std::function<Result<void>(std::span<const std::byte>)>& sink,
                         std::chrono::milliseconds idle_timeout, const std::stop_token& stop = {});
+  /// The same for a call with headers, whose `timeout` is without a byte. Any status is a reply; what comes with one
+  /// other than 200 and 206 is its body.
+  Result<Reply> download(const Call& call, std::uint64_t offset,
+                         const std::function<Result<void>(std::span<const std::byte>)>& sink,
+                         const std::stop_token& stop = {});
 
  private:
   struct State;

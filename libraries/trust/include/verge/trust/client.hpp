@@ -23,6 +23,8 @@ inline constexpr std::uint64_t kSnapshotLimitBytes = 2'000'000;
 inline constexpr std::uint64_t kTargetsLimitBytes = wire::kDocumentLimitBytes;
 inline constexpr int kRootRotationLimit = 256;
 inline constexpr int kDelegationLimit = 32;
+/// Most roles of a repository that load_all() reads.
+inline constexpr std::size_t kRoleLimit = 8192;
 
 /// Keeps trusted metadata, by role ("root", "timestamp", "snapshot", "targets", delegated names), byte for byte. Names
 /// come percent-encoded, so that no name holds a '/'.
@@ -69,6 +71,9 @@ class Client {
   Result<void> refresh(MetadataSource& source, std::int64_t now_s);
   /// A target of the refreshed metadata; looks into delegations, and fetches them where needed.
   Result<Target> target(MetadataSource& source, std::string_view path, std::int64_t now_s);
+  /// Verifies all roles that are delegated, directly or not, so that the store has their metadata. Errors: as target();
+  /// unimplemented (VRG-TUF-012) for succinct hash bins.
+  Result<void> load_all(MetadataSource& source, std::int64_t now_s);
   /// All targets of the top-level role, in the order of their paths. Empty before refresh().
   [[nodiscard]] std::vector<Target> top_level_targets() const;
   /// Version of the trusted root.

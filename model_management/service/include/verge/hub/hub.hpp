@@ -49,6 +49,7 @@
 namespace verge::hub {
 
 struct Core;
+class Signing;
 
 /// What a hub is made of.
 struct HubSetup {
@@ -80,6 +81,7 @@ class Hub {
   [[nodiscard]] const std::string& server_certificate() const noexcept;  ///< Followed by the authority's.
   [[nodiscard]] const std::string& server_key() const noexcept;
   [[nodiscard]] Registry& registry() noexcept;
+  [[nodiscard]] Signing& signing() noexcept;
   [[nodiscard]] Deltas& deltas() noexcept;
   [[nodiscard]] std::int64_t now_ms() const;
 

@@ -46,6 +46,22 @@ struct DeviceRecord {
   std::int64_t desired_version = 0;
 };
 
+/// What a device has shown of what it booted.
+struct MeasuredRecord {
+  std::string device;
+  std::string key_area;      ///< Public area of the attestation key with which it joined, as hexadecimal digits.
+  std::string endorsement;   ///< Certificate of the TPM's maker in DER, as hexadecimal digits.
+  std::string nonce;         ///< That the next quote must carry; no quote has carried it yet.
+  std::string nonce_before;  ///< That the newest good quote carried.
+  std::int64_t nonce_ms = 0;
+  std::string instance;  ///< The run of the agent that the verdict is about.
+  std::string verdict = "none";
+  std::string reason_id;
+  std::string reason;
+  std::int64_t quoted_ms = 0;  ///< When `nonce_before` came back; 0: not yet in this run.
+  std::string report;          ///< MeasuredReport as JSON, of the newest report.
+};
+
 /// What a device should run: one application.
 struct DesiredRecord {
   std::string device;

@@ -38,6 +38,10 @@ class Transaction {
   std::optional<DeviceRecord> device(const std::string& name);
   std::optional<DeviceRecord> device_by_key(const std::string& key_fingerprint);
   std::vector<DeviceRecord> devices();
+  void put(const MeasuredRecord& measured);
+  std::optional<MeasuredRecord> measured(const std::string& device);
+  std::vector<MeasuredRecord> all_measured();
+  void remove_measured(const std::string& device);
   std::vector<DesiredRecord> desired(const std::string& device);
   std::vector<DesiredRecord> all_desired();
   void put(const DesiredRecord& desired);

@@ -47,6 +47,7 @@ struct LoadOptions {
   std::int64_t batch_rows = 0;            ///< As in Settings; 0: measured, else 1.
   std::optional<Goal> goal;               ///< Absent: latency, and a named engine is not measured.
   std::filesystem::path state_directory;  ///< Keeps engine choices and compiled models; empty: nothing is kept.
+  bool keep_compiled = true;              ///< Compiled models are kept there, too: they hold what the model holds.
   ImageLimits image_limits;
   bool profile = false;                            ///< Worker::profile() will be asked.
   std::optional<IsolationOptions> isolation;       ///< The engine runs in a process of its own.
