@@ -5,6 +5,7 @@
 #include "commands.hpp"
 #include "output.hpp"
 #include "package_init.hpp"
+#include "registry/transfer_commands.hpp"
 #include "verge/base/file.hpp"
 #include "verge/base/text.hpp"
 #include "verge/package/image_layout.hpp"
@@ -190,6 +191,7 @@ void add_package_commands(CLI::App& app, Action& action) {
     return std::pair(verb, o);
   };
   add_package_init(*group, action);
+  add_transfer_commands(*group, action);
   {
     auto [verb, o] = add("check",
                          "Try the plausible ways to prepare a picture whose content you know\n\nExample:\n"

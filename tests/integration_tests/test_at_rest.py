@@ -19,49 +19,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fleet import fake_package, real_package, running_fleet, wait_for
+from software_tpm import SoftwareTpm
 
 AGENT = BUILD / "bin" / "verge-agent"
 PIECE = 24
 """Bytes of a model that are looked for: more than come together by chance."""
-
-
-class SoftwareTpm:
-    """swtpm with a state of its own."""
-
-    def __init__(self, folder):
-        for program in ("swtpm", "tpm2_pcrextend"):
-            if not shutil.which(program):
-                pytest.skip(f"needs {program} (Debian's swtpm and tpm2-tools)")
-        self.folder = folder
-        folder.mkdir()
-        self.start()
-
-    @property
-    def tcti(self):
-        return f"swtpm:path={self.folder}/socket"
-
-    def start(self):
-        address = f"type=unixio,path={self.folder}/socket"
-        self.process = subprocess.Popen(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.folder}", "--server", address,
-                                         "--ctrl", f"{address}.ctrl", "--flags", "not-need-init,startup-clear"],
-                                        stderr=subprocess.DEVNULL)
-        wait_for(lambda: (self.folder / "socket").exists(), what="TPM")
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        (self.folder / "socket").unlink(missing_ok=True)
-
-    def boot_again(self):
-        self.stop()
-        self.start()
-
-    def run(self, program, *arguments):
-        subprocess.run([program, "-T", self.tcti, *arguments], check=True, capture_output=True, timeout=30)
-
-    def measure(self, pcr):
-        """As the firmware does before it runs something else than it did."""
-        self.run("tpm2_pcrextend", f"{pcr}:sha256={'a' * 64}")
 
 
 @pytest.fixture

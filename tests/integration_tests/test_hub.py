@@ -62,7 +62,7 @@ def test_each_route_needs_its_right(hub):
             continue
         status, headers, text = hub.request(route["method"], path, body, token="")
         assert status == 401, route["name"]
-        assert headers["WWW-Authenticate"] == 'Basic realm="verge"'
+        assert headers.get_all("WWW-Authenticate")[-1] == 'Basic realm="verge"'
         for right, token in tokens.items():
             status, _, text = hub.request(route["method"], path, body, token=token)
             if route["right"] == "device":

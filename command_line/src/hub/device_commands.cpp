@@ -44,6 +44,12 @@ std::string what_it_runs(const wire::DeviceSummary& device) {
   return parts.empty() ? "-" : fmt::format("{}", fmt::join(parts, ", "));
 }
 
+std::string measured_text(const wire::DeviceSummary& device) {
+  if (!device.measured) return "-";
+  const auto verdict = std::string(wire::name(device.measured->verdict));
+  return device.measured->held ? fmt::format("{}, held [{}]", verdict, device.measured->held->id) : verdict;
+}
+
 Result<void> list_devices(HubSession& hub, const DeviceOptions& options) {
   const auto query = options.selector.empty() ? "" : "?selector=" + encode(options.selector);
   VERGE_ASSIGN(const Node node, hub.get("/api/v1/devices" + query));
@@ -58,6 +64,7 @@ Result<void> show_device(HubSession& hub, const DeviceOptions& options) {
   // A person reads YAML more easily than a table of thirty rows.
   show(options, node, [&] { return wire::write_yaml(node); });
   if (device.summary.conflict) note("conflict: " + *device.summary.conflict);
+  if (device.summary.measured && device.summary.measured->held) note("held: " + device.summary.measured->held->message);
   return {};
 }
 
@@ -153,10 +160,14 @@ Result<void> plain_call(HubSession& hub, const std::string& method, const Device
 
 std::string device_table(const wire::DeviceList& list) {
   std::vector<std::vector<std::string>> rows{{"DEVICE", "STATE", "SEEN", "TYPE", "RUNS", "INFERENCE"}};
+  const bool any_measured = std::ranges::any_of(list.devices, [](const auto& d) { return d.measured.has_value(); });
+  if (any_measured) rows.front().emplace_back("MEASURED");
   for (const auto& device : list.devices) {
-    rows.push_back({device.device, std::string(wire::name(device.state)), ago(device.seen_ms.value_or(0), now_ms()),
-                    device.device_type.value_or("-"), what_it_runs(device),
-                    device.infer_p50_ms ? fmt::format("{:.1f} ms", *device.infer_p50_ms) : "-"});
+    auto& row = rows.emplace_back(std::vector<std::string>{
+        device.device, std::string(wire::name(device.state)), ago(device.seen_ms.value_or(0), now_ms()),
+        device.device_type.value_or("-"), what_it_runs(device),
+        device.infer_p50_ms ? fmt::format("{:.1f} ms", *device.infer_p50_ms) : "-"});
+    if (any_measured) row.push_back(measured_text(device));
   }
   return rows.size() > 1 ? table(rows) : "No devices yet; 'verge device enrol' makes the file with which one joins.";
 }

@@ -58,6 +58,8 @@ void add_application_commands(CLI::App& app, Action& action);
 void add_device_commands(CLI::App& app, Action& action);
 void add_deploy_commands(CLI::App& app, Action& action);
 void add_fleet_commands(CLI::App& app, Action& action);
+/// Behind add_fleet_commands(), whose group they join.
+void add_measured_commands(CLI::App& app, Action& action);
 void add_trust_commands(CLI::App& app, Action& action);
 void add_bundle_commands(CLI::App& app, Action& action);
 

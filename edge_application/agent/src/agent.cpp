@@ -10,6 +10,7 @@
 #include "bundle_path.hpp"
 #include "configured_models.hpp"
 #include "hub_link.hpp"
+#include "package_puller.hpp"
 #include "pipeline_paths.hpp"
 #include "serving.hpp"
 
@@ -57,6 +58,7 @@ struct Agent::State {
   std::unique_ptr<update::DiskFiles> disk;  ///< Of a store that is not encrypted.
   std::unique_ptr<DeviceRuntime> runtime;
   std::unique_ptr<HubLink> hub;
+  std::unique_ptr<PackagePuller> puller;  ///< Null: there is no place to pull packages to.
   std::unique_ptr<ApiServer> api;
 
   State(Log& l, std::string v) : log(l), version(std::move(v)), metrics(device, version), serving(log, metrics) {}
@@ -109,6 +111,17 @@ struct Agent::State {
     }
     return orders;
   }
+  /// Those of which the package is here.
+  [[nodiscard]] std::vector<ModelOrder> present_orders() const {
+    return puller != nullptr ? puller->resolve(orders()) : orders();
+  }
+  /// Fetches the packages of the others; looks at tags again if `again`.
+  void start_pulling(bool again) {
+    if (puller == nullptr) return;
+    puller->start(
+        orders(), configuration.registry.value_or(wire::PackageRegistry{}), again,
+        [this](std::vector<ModelOrder> next, bool lenient) { return models.renew(std::move(next), lenient); });
+  }
 
   static bool encrypts(const wire::EdgeConfig& configuration) {
     return configuration.at_rest && configuration.at_rest->key != wire::AtRestKey::none;
@@ -136,6 +149,9 @@ struct Agent::State {
     options.device_name = configured.name.value_or(device_name(device.host_name));
     options.agent_version = version;
     if (at_rest) options.messages = at_rest->messages();
+    if (configuration.measured_state) {
+      options.measured = std::make_shared<MeasuredState>(log, *configuration.measured_state, options.state_directory);
+    }
     auto& files = at_rest ? at_rest->files() : *disk;
     runtime = std::make_unique<DeviceRuntime>(serving, device, configured, options.state_directory,
                                               at_rest ? &at_rest->packages() : nullptr);
@@ -155,8 +171,12 @@ Result<void> Agent::start(const wire::EdgeConfig& configuration) {
   VERGE_TRY(s.serving.open());
   VERGE_TRY(s.open_store());
   VERGE_TRY(s.start_api());
-  VERGE_TRY(s.models.replace(s.orders(), configuration.pipelines, true));
+  if (configuration.state_directory) {
+    s.puller = std::make_unique<PackagePuller>(s.log, *configuration.state_directory, s.version);
+  }
+  VERGE_TRY(s.models.replace(s.present_orders(), configuration.pipelines, true));
   VERGE_TRY(s.start_hub());
+  s.start_pulling(false);
   s.log.info("ready", {{"url", s.api->url()},
                        {"grpc", s.api->grpc_address()},
                        {"models", s.serving.models().size()},
@@ -170,9 +190,11 @@ Result<void> Agent::start(const wire::EdgeConfig& configuration) {
 Result<void> Agent::reload(const wire::EdgeConfig& configuration) {
   State& s = *state_;
   const wire::EdgeConfig before = s.configuration;
+  if (s.puller != nullptr) s.puller->stop();
   s.configure(configuration);
-  if (auto replaced = s.models.replace(s.orders(), configuration.pipelines, false); !replaced) {
+  if (auto replaced = s.models.replace(s.present_orders(), configuration.pipelines, false); !replaced) {
     s.configure(before);
+    s.start_pulling(false);
     return Error(ErrorCode::failed_precondition, "VRG-AGT-003",
                  fmt::format("{}; nothing was changed", replaced.error().message()));
   }
@@ -185,12 +207,20 @@ Result<void> Agent::reload(const wire::EdgeConfig& configuration) {
   if (at_rest(before) != at_rest(configuration)) {
     s.log.warning("a change under 'at_rest' takes effect at the next start");
   }
+  const auto measured = [](const wire::EdgeConfig& one) {
+    return one.measured_state ? wire::write_json_line(wire::to_node(*one.measured_state)) : std::string();
+  };
+  if (measured(before) != measured(configuration)) {
+    s.log.warning("a change under 'measured_state' takes effect at the next start");
+  }
+  s.start_pulling(true);
   s.log.info("reloaded", {{"models", s.serving.models().size()}, {"pipelines", s.serving.pipelines().size()}});
   return {};
 }
 
 void Agent::stop() {
   State& s = *state_;
+  if (s.puller != nullptr) s.puller->stop();
   if (s.hub != nullptr) s.hub->stop();
   s.serving.stop();
   if (s.api != nullptr) s.api->stop(kPatience);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "pipeline_parts.hpp"
+#include "pulled_packages.hpp"
 #include "verge/agent/agent.hpp"
 #include "verge/base/text.hpp"
 
@@ -87,6 +88,12 @@ void make_absolute(wire::PipelineEntry& pipeline, const std::filesystem::path& f
   }
 }
 
+void make_absolute(wire::PackageRegistry& registry, const std::filesystem::path& folder) {
+  make_absolute(registry.credentials, folder);
+  make_absolute(registry.ca_certificate, folder);
+  if (registry.proxy) make_absolute(registry.proxy->ca_certificate, folder);
+}
+
 }  // namespace
 
 Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
@@ -105,6 +112,12 @@ Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
                  fmt::format("{} line {}: 'at_rest' needs a 'state_directory', which is what it encrypts; add one",
                              origin, configuration.at_rest->line));
   }
+  if (configuration.measured_state && !configuration.hub) {
+    return Error(ErrorCode::invalid_argument, "VRG-AGT-002",
+                 fmt::format("{} line {}: 'measured_state' needs a 'hub', which is told what was booted; add one",
+                             origin, configuration.measured_state->line));
+  }
+  VERGE_TRY(check_pulled(configuration, origin));
   if (configuration.api) VERGE_TRY(check_exposure(*configuration.api, origin));
   const auto folder = std::filesystem::absolute(file).parent_path();
   if (configuration.api) make_absolute(*configuration.api, folder);
@@ -119,7 +132,10 @@ Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
     make_absolute(configuration.at_rest->memory_folder, folder);
   }
   if (configuration.state_directory) make_absolute(*configuration.state_directory, folder);
-  for (auto& model : configuration.models) make_absolute(model.package, folder);
+  if (configuration.registry) make_absolute(*configuration.registry, folder);
+  for (auto& model : configuration.models) {
+    if (!is_pulled(model.package)) make_absolute(model.package, folder);
+  }
   for (auto& pipeline : configuration.pipelines) make_absolute(pipeline, folder);
   return configuration;
 }

@@ -1,6 +1,7 @@
 #include "configured_models.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -31,6 +32,22 @@ Result<void> ConfiguredModels::replace(std::vector<ModelOrder> orders, std::vect
   return {};
 }
 
+Result<void> ConfiguredModels::renew(std::vector<ModelOrder> orders, bool lenient) {
+  const std::lock_guard change(changing_);
+  VERGE_TRY(serving_.replace("", without_unloaded(orders, unloaded_), pipelines_, lenient));
+  const std::lock_guard lock(mutex_);
+  orders_ = std::move(orders);
+  return {};
+}
+
+std::vector<ModelOrder> ConfiguredModels::without_unloaded(const std::vector<ModelOrder>& orders,
+                                                           const std::set<std::string>& unloaded) {
+  std::vector<ModelOrder> loaded;
+  std::ranges::copy_if(orders, std::back_inserter(loaded),
+                       [&](const ModelOrder& order) { return !unloaded.contains(name_of(order)); });
+  return loaded;
+}
+
 void ConfiguredModels::allow(bool allowed) {
   const std::lock_guard lock(mutex_);
   allowed_ = allowed;
@@ -56,11 +73,7 @@ Result<std::size_t> ConfiguredModels::find(const std::string& name) const {
 }
 
 Result<void> ConfiguredModels::serve(const std::set<std::string>& without) {
-  std::vector<ModelOrder> orders;
-  for (const auto& order : orders_) {
-    if (!without.contains(name_of(order))) orders.push_back(order);
-  }
-  VERGE_TRY(serving_.replace("", orders, pipelines_));
+  VERGE_TRY(serving_.replace("", without_unloaded(orders_, without), pipelines_));
   const std::lock_guard lock(mutex_);
   unloaded_ = without;
   return {};

@@ -18,6 +18,8 @@ class ConfiguredModels final : public inference_api::ModelControl {
 
   /// Serves these from now on, all of them. Errors: those of Serving::replace().
   Result<void> replace(std::vector<ModelOrder> orders, std::vector<wire::PipelineEntry> pipelines, bool lenient);
+  /// The same models and pipelines with other packages; what was unloaded stays so. Errors: those of replace().
+  Result<void> renew(std::vector<ModelOrder> orders, bool lenient);
   void allow(bool allowed);
 
   Result<void> load(const std::string& name) override;
@@ -29,6 +31,8 @@ class ConfiguredModels final : public inference_api::ModelControl {
   /// The order of the model that is called so. Errors: not_found, failed_precondition.
   Result<std::size_t> find(const std::string& name) const;
   Result<void> serve(const std::set<std::string>& without);
+  [[nodiscard]] static std::vector<ModelOrder> without_unloaded(const std::vector<ModelOrder>& orders,
+                                                                const std::set<std::string>& unloaded);
 
   Serving& serving_;
   std::mutex changing_;       ///< One change at a time; it may take long.

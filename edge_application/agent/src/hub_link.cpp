@@ -7,6 +7,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "backoff.hpp"
 #include "verge/base/file.hpp"
 #include "verge/crypto/certificate.hpp"
 #include "verge/crypto/random.hpp"
@@ -20,7 +21,6 @@ constexpr int kHeld_s = 50;
 constexpr std::int64_t kReportEvery_ms = 30'000;
 constexpr std::int64_t kReportPause_ms = 100;
 constexpr std::int64_t kHealthCheck_ms = 2000;
-constexpr std::int64_t kRetryFirst_ms = 1000;
 constexpr std::int64_t kRetryLongest_ms = 60'000;
 constexpr std::int64_t kClockTolerance_ms = 300'000;
 constexpr std::uint64_t kRootLimitBytes = 1U << 20U;
@@ -35,19 +35,6 @@ std::int64_t wall_ms() {
 std::string date_text(std::int64_t ms) {
   return fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(static_cast<std::time_t>(ms / 1000)));
 }
-
-/// Doubles, to a limit, with jitter: devices that lost the hub together do not come back together.
-class Backoff {
- public:
-  std::int64_t next(std::uint64_t random) {
-    const auto longest = std::min(kRetryLongest_ms, kRetryFirst_ms << std::min(failures_++, 10));
-    return longest / 2 + static_cast<std::int64_t>(random % static_cast<std::uint64_t>(longest / 2));
-  }
-  void reset() { failures_ = 0; }
-
- private:
-  int failures_ = 0;
-};
 
 }  // namespace
 
@@ -172,6 +159,15 @@ Result<void> HubLink::join(const wire::Enrolment& enrolment) {
   request.instance = instance_;
   request.request = crypto::make_request(key, options_.device_name);
   request.report = runtime_.device();
+  std::string unattested;
+  if (options_.measured) {
+    auto attested = options_.measured->attest(request.request);
+    if (attested) {
+      request.attestation = std::move(*attested);
+    } else {
+      unattested = attested.error().text();
+    }
+  }
   VERGE_ASSIGN(const auto answer, hub_.certificate(enrolment.hub_url, enrolment.ca_certificate, request));
   wire::Identity identity;
   identity.version = 1;
@@ -182,6 +178,7 @@ Result<void> HubLink::join(const wire::Enrolment& enrolment) {
   identity.enrolled_with = crypto::sha256(enrolment.token);
   VERGE_TRY(adopt(identity, key));
   log_.info("joined the hub", {{"hub", identity.hub_url}, {"device", identity.device}});
+  if (!unattested.empty()) log_.warning("it joined without an attestation key", {{"error", unattested}});
   return {};
 }
 
@@ -252,7 +249,7 @@ void HubLink::explain_certificate_trouble(const Error& error) {
 }
 
 void HubLink::run_desired(const std::stop_token& stop) {
-  Backoff backoff;
+  Backoff backoff(kRetryLongest_ms);
   std::int64_t seen = updater_->desired_version();
   std::atomic<bool> never{false};
   bool reached = false;
@@ -400,9 +397,13 @@ Result<void> HubLink::report() {
   const std::lock_guard exchange(exchange_);
   auto sent = state();
   sent.sequence += 1;
+  if (options_.measured) sent.measured = options_.measured->report(measured_nonce_);
   VERGE_ASSIGN(const auto answer, hub_.report(sent));
   check_clock(answer.time_ms);
   if (answer.desired_version < updater_->desired_version()) ask_anew_ = true;
+  const auto nonce = answer.measured_nonce.value_or("");
+  if (options_.measured && !nonce.empty() && nonce != measured_nonce_) wake(wake_reports_);
+  measured_nonce_ = nonce;
   wire::Identity identity;
   {
     const std::lock_guard lock(mutex_);
@@ -414,7 +415,7 @@ Result<void> HubLink::report() {
 }
 
 void HubLink::run_reports(const std::stop_token& stop) {
-  Backoff backoff;
+  Backoff backoff(kRetryLongest_ms);
   std::atomic<bool> never{false};
   while (!stop.stop_requested()) {
     bool joined = false;

@@ -12,6 +12,7 @@
 #include "carried_network.hpp"
 #include "device_runtime.hpp"
 #include "hub_client.hpp"
+#include "measured_state.hpp"
 #include "update_log.hpp"
 #include "verge/update/ports.hpp"
 #include "verge/update/updater.hpp"
@@ -23,7 +24,8 @@ struct HubLinkOptions {
   wire::Hub hub;
   std::string device_name;
   std::string agent_version;
-  std::vector<std::string> messages{};  ///< To be reported each time.
+  std::vector<std::string> messages{};        ///< To be reported each time.
+  std::shared_ptr<MeasuredState> measured{};  ///< Null: nothing is said of what was booted.
 };
 
 /// Three threads: one asks for the desired state, one reports, one updates. Without a hub in reach everything that runs
@@ -90,7 +92,8 @@ class HubLink {
   std::string instance_;
   std::int64_t started_ms_ = 0;
 
-  std::mutex exchange_;  ///< Held while the identity is used up and written: by a report, a join, a renewal.
+  std::string measured_nonce_;  ///< Under `exchange_`: what the hub wants to be quoted; empty: nothing.
+  std::mutex exchange_;         ///< Held while the identity is used up and written: by a report, a join, a renewal.
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::optional<wire::Identity> identity_;

@@ -362,8 +362,9 @@ Result<Reply> Client::download(const Call& call, std::uint64_t offset, const Sin
   const auto list = state_->set_headers(easy, std::move(headers));
   VERGE_TRY(state_->run({call.timeout, true}, stop, receiver));
   if (receiver.reply.status == 200 && passed < offset) {
-    return Error(ErrorCode::out_of_range, "VRG-HTC-002",
-                 fmt::format("expected '{}' to have more than {} bytes, got {}; begin anew", call.path, offset, passed));
+    return Error(
+        ErrorCode::out_of_range, "VRG-HTC-002",
+        fmt::format("expected '{}' to have more than {} bytes, got {}; begin anew", call.path, offset, passed));
   }
   return std::move(receiver.reply);
 }

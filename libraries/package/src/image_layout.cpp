@@ -220,7 +220,9 @@ Result<VerifiedLayout> verify_layout(const std::filesystem::path& layout, std::s
     const auto digest = text_of(item, "digest");
     const auto tag = annotation(item, kTagAnnotation);
     known += (known.empty() ? "" : ", ") + (tag.empty() ? digest : tag);
-    if (reference.empty() || reference == digest || reference == tag) found.push_back(&item);
+    const bool named = reference.empty() || reference == digest || reference == tag;
+    const auto same = [&](const Node* other) { return text_of(*other, "digest") == digest; };
+    if (named && std::ranges::none_of(found, same)) found.push_back(&item);  // One package may have several tags.
   }
   if (found.size() != 1) {
     return Error(ErrorCode::not_found, "VRG-PKG-012",

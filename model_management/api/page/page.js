@@ -2,8 +2,8 @@
 const REFRESH_MS = 2000;
 const SHOWN_DEPLOYMENTS = 20;
 const DEPLOYMENT_HEADS = ["Device", "State", "Version", "Reason", "Fetched", "Changed"];
-const TONES = { online: "good", committed: "good", done: "good", offline: "warn", waiting: "warn", skipped: "warn",
-  rolled_back: "bad", refused: "bad", failed: "bad", conflict: "bad", revoked: "bad", pending: "busy",
+const TONES = { trusted: "good", online: "good", committed: "good", done: "good", offline: "warn", waiting: "warn",
+  skipped: "warn", rolled_back: "bad", refused: "bad", failed: "bad", conflict: "bad", revoked: "bad", pending: "busy",
   downloading: "busy", verifying: "busy", installing: "busy", testing: "busy", running: "busy" };
 const find = (id) => document.getElementById(id);
 const shown = new Map();  // What each part showed last, so that nothing is rebuilt under the reader's hands.
@@ -71,6 +71,14 @@ function wanted(application) {
     application.state ? pill(application.state) : pill("pending"), reason);
 }
 
+/** What the hub makes of what the device has booted. */
+function measured(state) {
+  if (!state) return [];
+  const reason = state.held || state.reason;
+  return [" ", pill(state.verdict === "none" ? "not measured" : state.verdict),
+    reason ? element("div", { class: "reason" }, reason.message) : null];
+}
+
 function device_row(device) {
   const labels = Object.entries(device.labels || {}).filter(([key]) => key !== "name")
     .map(([key, value]) => `${key}=${value}`);
@@ -79,7 +87,7 @@ function device_row(device) {
   return element("tr", {},
     element("td", {}, element("div", { class: "name" }, device.device),
       element("div", { class: "labels" }, labels.join(", "))),
-    element("td", {}, pill(device.state),
+    element("td", {}, pill(device.state), ...measured(device.measured),
       device.conflict ? element("div", { class: "reason" }, device.conflict) : null),
     element("td", {}, moment(device.seen_ms)),
     element("td", {}, ...applications.map(runs)),

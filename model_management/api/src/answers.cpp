@@ -1,6 +1,7 @@
 #include "answers.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 
 #include <fmt/format.h>
@@ -85,6 +86,16 @@ Result<std::int64_t> Call::number(const std::string& name, std::int64_t otherwis
                  fmt::format("expected '{}' to be a whole number from {} to {}, got '{}'", name, low, high, text));
   }
   return value;
+}
+
+Result<std::string> reached_url(const http::Request& request) {
+  const std::string host(request.header("host"));
+  const bool plain = !host.empty() && std::ranges::all_of(host, [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == ':' || c == '[' || c == ']';
+  });
+  if (plain) return "https://" + host;
+  return Error(ErrorCode::invalid_argument, "VRG-HUB-042",
+               "expected a Host header with the hub's name, got '" + host + "'");
 }
 
 http::Response document(int status, const wire::Node& node) {

@@ -33,6 +33,10 @@ struct Call {
                                             std::int64_t high) const;
 };
 
+/// Where the caller reached the hub: what it wrote, as far as it can be a host and a port. Errors: invalid_argument
+/// (VRG-HUB-042).
+Result<std::string> reached_url(const http::Request& request);
+
 http::Response error_answer(const Error& error);
 http::Response empty_answer(int status, std::vector<std::pair<std::string, std::string>> headers = {});
 http::Response document(int status, const wire::Node& node);

@@ -8,6 +8,8 @@
 
 #include "handlers.hpp"
 #include "registry_place.hpp"
+#include "registry_tokens.hpp"
+#include "verge/base/base64.hpp"
 #include "verge/crypto/certificate.hpp"
 #include "verge/crypto/sha256.hpp"
 #include "verge/hub/registry.hpp"
@@ -37,25 +39,6 @@ std::optional<std::map<std::string, std::string>> match(std::string_view pattern
   }
   if (!path.empty()) return std::nullopt;
   return parts;
-}
-
-std::optional<std::string> decode_base64(std::string_view text) {
-  static constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  std::uint32_t bits = 0;
-  int count = 0;
-  while (!text.empty() && text.back() == '=') text.remove_suffix(1);
-  for (const char c : text) {
-    const auto digit = kDigits.find(c);
-    if (digit == std::string_view::npos) return std::nullopt;
-    bits = (bits << 6U) | static_cast<std::uint32_t>(digit);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out += static_cast<char>((bits >> static_cast<unsigned>(count)) & 0xFFU);
-    }
-  }
-  return out;
 }
 
 /// The token of "Bearer T" or "Basic any:T"; "" when there is none.
@@ -105,13 +88,28 @@ bool is_registry(std::string_view path) {
 
 }  // namespace
 
-Api::Api(Hub& hub, Log& log, std::filesystem::path upload_folder)
-    : hub_(hub), log_(log), upload_folder_(std::move(upload_folder)) {}
+/// Who asks, and for what part of the registry alone, if so.
+struct Api::Caller {
+  Principal principal{};
+  std::string hub_token{};
+  std::optional<RegistryGrant> grant{};
+};
 
-Result<Principal> Api::who(const http::Request& request) {
-  Principal principal;
-  if (const auto token = token_of(request.header("authorization")); !token.empty()) {
-    VERGE_ASSIGN(principal, hub_.authenticate(token));
+Api::Api(Hub& hub, Log& log, std::filesystem::path upload_folder)
+    : hub_(hub), log_(log), upload_folder_(std::move(upload_folder)), tokens_(std::make_unique<RegistryTokens>()) {}
+
+Api::~Api() = default;
+
+Result<Api::Caller> Api::who(const http::Request& request) {
+  Caller caller;
+  auto& principal = caller.principal;
+  if (auto token = token_of(request.header("authorization")); !token.empty()) {
+    caller.grant = tokens_->find(token, hub_.now_ms());
+    caller.hub_token = caller.grant ? caller.grant->hub_token : std::move(token);
+    // What is for the registry alone says nothing elsewhere.
+    if (!caller.grant || is_registry(request.path)) {
+      VERGE_ASSIGN(principal, hub_.authenticate(caller.hub_token));
+    }
   }
   principal.address = request.remote_address;
   if (!request.client_certificate.empty()) {
@@ -119,7 +117,7 @@ Result<Principal> Api::who(const http::Request& request) {
     principal.device = info.common_name;
     principal.key_fingerprint = info.key_fingerprint;
   }
-  return principal;
+  return caller;
 }
 
 http::Response Api::handle(const http::Request& request) {
@@ -128,7 +126,10 @@ http::Response Api::handle(const http::Request& request) {
     if (error.code() == ErrorCode::internal || error.code() == ErrorCode::unavailable) {
       log_.error("request failed", {{"path", request.path}, {"error", error.text()}});
     }
-    return registry ? registry_error(error) : error_answer(error);
+    if (!registry) return error_answer(error);
+    auto response = registry_error(error);
+    add_challenge(response, request, error);
+    return response;
   };
   auto caller = who(request);
   if (!caller) return refuse(caller.error());
@@ -146,8 +147,15 @@ http::Response Api::handle(const http::Request& request) {
       allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
       continue;
     }
-    if (const auto may = check_route(route, *caller); !may) return refuse(may.error());
-    const Call call{request, std::move(*caller), std::move(*parts), parse_query(request.query), route.status};
+    if (const auto may = check_route(route, caller->principal); !may) return refuse(may.error());
+    if (const auto may = caller->grant ? check_scope(*caller->grant, request) : Result<void>(); !may) {
+      return refuse(may.error());
+    }
+    if (route.name == RouteName::oci_token) {
+      const bool whole = !caller->grant;  // A part gives no other part.
+      return tokens_->answer(request, caller->principal, whole ? caller->hub_token : "", hub_.now_ms());
+    }
+    const Call call{request, std::move(caller->principal), std::move(*parts), parse_query(request.query), route.status};
     return handle_document(hub_, route.name, call);
   }
   return no_route(request, allowed);
@@ -161,8 +169,9 @@ std::filesystem::path Api::body_folder(const http::Request& head) {
     const std::lock_guard lock(mutex_);
     if (publishers_.contains(key)) return upload_folder_;
   }
-  const auto principal = hub_.authenticate(token_of(header));
-  if (!principal || !principal->rights.contains(wire::Right::publish)) return {};
+  const auto caller = who(head);
+  if (!caller || !caller->principal.rights.contains(wire::Right::publish)) return {};
+  if (caller->grant) return check_scope(*caller->grant, head) ? upload_folder_ : std::filesystem::path();
   const std::lock_guard lock(mutex_);
   if (publishers_.size() > 1000) publishers_.clear();
   publishers_.insert(key);

@@ -1,5 +1,4 @@
 // Routes for people and programs: a document in, a document out.
-#include <algorithm>
 
 #include "handlers.hpp"
 #include "verge/hub/registry.hpp"
@@ -22,21 +21,10 @@ http::Response time_now(Hub& hub) {
   return document(200, wire::to_node(time));
 }
 
-/// Where the caller reached the hub: what it wrote, as far as it can be a host and a port.
-Result<std::string> reached_url(const Call& call) {
-  const std::string host(call.request.header("host"));
-  const bool plain = !host.empty() && std::ranges::all_of(host, [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == ':' || c == '[' || c == ']';
-  });
-  if (plain) return "https://" + host;
-  return Error(ErrorCode::invalid_argument, "VRG-HUB-042",
-               "expected a Host header with the hub's name, got '" + host + "'");
-}
-
 http::Response create_enrolment(Hub& hub, const Call& call) {
   return with_body<wire::EnrolmentRequest>(call, wire::read_enrolment_request,
                                            [&](const auto& body) -> Result<wire::Enrolment> {
-                                             VERGE_ASSIGN(const auto url, reached_url(call));
+                                             VERGE_ASSIGN(const auto url, reached_url(call.request));
                                              return hub.create_enrolment(call.caller, body, url);
                                            });
 }
@@ -141,6 +129,9 @@ http::Response handle_document(Hub& hub, RouteName route, const Call& call) {
     case RouteName::put_trust_file:
     case RouteName::delete_trust_files:
     case RouteName::publish_trust: return handle_signing(hub, route, call);
+    case RouteName::get_measured_policy:
+    case RouteName::set_measured_policy:
+    case RouteName::create_measured_pin: return handle_measured(hub, route, call);
     case RouteName::put_report:
     case RouteName::get_desired:
     case RouteName::get_device_blob:
@@ -149,6 +140,7 @@ http::Response handle_document(Hub& hub, RouteName route, const Call& call) {
     case RouteName::get_tuf_target:
     case RouteName::get_openapi:
     case RouteName::get_page: return handle_trust(hub, route, call);
+    case RouteName::oci_token: break;  // Answered by whoever keeps the tokens.
     case RouteName::oci_get:
     case RouteName::oci_head:
     case RouteName::oci_post:

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core.hpp"
+#include "measured.hpp"
 #include "verge/crypto/certificate.hpp"
 #include "verge/crypto/random.hpp"
 #include "verge/crypto/sha256.hpp"
@@ -265,6 +266,7 @@ Result<wire::CertificateAnswer> Hub::certificate(const wire::CertificateRequest&
     device.certificate_until_ms = (order.now_s + std::int64_t{kDeviceDays} * 86400) * 1000;
     if (joins) device.address = address;
     change.store.put(device);
+    if (joins) VERGE_TRY(note_attestation_key(*core_, change, device.name, request));
     Principal caller;
     caller.device = device.name;
     core_->event(change.store, caller, joins ? "device.join" : "device.renew", device.name, "from " + address);

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "measured.hpp"
 #include "verge/package/requirements.hpp"
 
 namespace verge::hub {
@@ -83,6 +84,10 @@ void judge(Core& core, Change& change, const DeploymentRecord& deployment, Deplo
     if (const auto fits = check_device_fit(change.store, *version, device); !fits) {
       return skip(core, row, fits.error().id(), fits.error().message());
     }
+  }
+  if (!row.version.empty()) {  // What ends may end on any device.
+    const auto held = held_back(core, change.store, device);
+    if (held) return wait_for(core, row, held->id(), held->message());
   }
   if (is_frozen) return wait_for(core, row, "VRG-HUB-033", "waits until the fleet is no longer frozen");
   if (row.before_version.empty()) note_before(change.store, row, device);

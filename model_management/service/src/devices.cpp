@@ -5,6 +5,7 @@
 
 #include "core.hpp"
 #include "deploying.hpp"
+#include "measured.hpp"
 
 namespace verge::hub {
 namespace {
@@ -69,6 +70,7 @@ Result<DeviceRecord> find_device(Transaction& store, const std::string& name) {
 wire::DeviceDetail detail(Core& core, Transaction& store, const DeviceRecord& device) {
   wire::DeviceDetail detail;
   detail.summary = summarise(core, device, store.desired(device.name));
+  detail.summary.measured = verdict_of(core, MeasuredRules(store), device, store.measured(device.name));
   detail.joined_ms = device.joined_ms;
   detail.certificate_until_ms = device.certificate_until_ms;
   detail.hub_labels = hub_labels_of(device);
@@ -85,12 +87,20 @@ Result<wire::DeviceList> Hub::devices(const Principal& caller, const std::string
   return core_->read<wire::DeviceList>([&](Transaction& store) -> Result<wire::DeviceList> {
     std::map<std::string, std::vector<DesiredRecord>> desired;
     for (auto& record : store.all_desired()) desired[record.device].push_back(std::move(record));
+    std::map<std::string, MeasuredRecord> measured;
+    for (auto& record : store.all_measured()) measured.emplace(record.device, std::move(record));
+    const MeasuredRules rules(store);
     wire::DeviceList list;
     auto devices = store.devices();
     if (!selector.empty()) {
       VERGE_ASSIGN(devices, select_devices(store, selector));
     }
-    for (const auto& device : devices) list.devices.push_back(summarise(*core_, device, desired[device.name]));
+    for (const auto& device : devices) {
+      auto& summary = list.devices.emplace_back(summarise(*core_, device, desired[device.name]));
+      const auto shown = measured.find(device.name);
+      summary.measured =
+          verdict_of(*core_, rules, device, shown == measured.end() ? std::nullopt : std::optional(shown->second));
+    }
     return list;
   });
 }

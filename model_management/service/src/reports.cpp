@@ -5,6 +5,7 @@
 
 #include "core.hpp"
 #include "deploying.hpp"
+#include "measured.hpp"
 #include "verge/crypto/random.hpp"
 
 namespace verge::hub {
@@ -125,6 +126,7 @@ Result<wire::ReportAnswer> Hub::report(const Principal& caller, const wire::Repo
     device.report = wire::write_json_line(wire::to_node(report));
     change.store.put(device);
     note_applications(*core_, change, device, report);
+    note_measured(*core_, change, device, report, made);
     release_waiting(*core_, change, device.name);
     made.continuation = device.continuation;
     made.desired_version = change.store.device(device.name)->desired_version;
@@ -170,7 +172,10 @@ Result<wire::DeltaList> Hub::package_deltas(const Principal& caller, const std::
 Result<Hub::Content> Hub::device_blob(const Principal& caller, const std::string& digest) {
   VERGE_TRY(core_->read<bool>([&](Transaction& store) -> Result<bool> {
     VERGE_ASSIGN(const auto device, calling_device(store, caller));
-    return !device.name.empty();
+    // Also what was offered before: it may fail since. It may pass again, so that the device tries again.
+    const auto held = held_back(*core_, store, device);
+    if (held) return Error(ErrorCode::unavailable, held->id(), held->message());
+    return true;
   }));
   VERGE_ASSIGN(const auto size_bytes, core_->blobs.size_bytes(digest));
   return Content{core_->blobs.path(digest), size_bytes};

@@ -1,4 +1,5 @@
-// The TPM part: seals keys with a TPM 2.0, and has it say what was booted. Loaded when it is first needed; who has no TPM maps nothing of it.
+// The TPM part: seals keys with a TPM 2.0, and has it say what was booted. Loaded when it is first needed; who has no
+// TPM maps nothing of it.
 #pragma once
 
 #include <array>
@@ -54,7 +55,7 @@ class Tpm {
   /// aborted (VRG-RST-019 the registers kept changing).
   virtual Result<Quote> quote(const WrappedKey& key, const std::vector<unsigned>& pcrs,
                               std::span<const std::byte> nonce) = 0;
-  /// What the TPM's maker says of it, as DER; empty: it has none for an EC key.
+  /// What the TPM's maker says of it (X.509, DER); empty: it says nothing.
   virtual Result<std::vector<std::byte>> endorsement_certificate() = 0;
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -14,10 +15,13 @@
 
 namespace verge::hub {
 
+class RegistryTokens;
+
 /// Thread-safe. The hub and the log must outlive it and every request.
 class Api {
  public:
   Api(Hub& hub, Log& log, std::filesystem::path upload_folder);
+  ~Api();
 
   http::Response handle(const http::Request& request);
   /// Where a request's body goes: blobs into the folder of uploads when the caller may publish, else memory.
@@ -28,11 +32,13 @@ class Api {
   http::Response too_large(const http::Request& head, std::uint64_t limit_bytes);
 
  private:
-  Result<Principal> who(const http::Request& request);
+  struct Caller;
+  Result<Caller> who(const http::Request& request);
 
   Hub& hub_;
   Log& log_;
   std::filesystem::path upload_folder_;
+  std::unique_ptr<RegistryTokens> tokens_;
   std::mutex mutex_;
   std::unordered_set<std::string> publishers_;  ///< Digests of headers that were seen to allow it.
 };

@@ -37,6 +37,8 @@
 #include "verge/wire/fleet_answer.hpp"
 #include "verge/wire/fleet_freeze.hpp"
 #include "verge/wire/hub_status.hpp"
+#include "verge/wire/measured_pin.hpp"
+#include "verge/wire/measured_policy.hpp"
 #include "verge/wire/model_detail.hpp"
 #include "verge/wire/model_list.hpp"
 #include "verge/wire/report_answer.hpp"
@@ -158,6 +160,11 @@ class Hub {
                                               const std::string& device);
   Result<wire::FleetFreeze> freeze(const Principal& caller);
   Result<wire::FleetFreeze> set_freeze(const Principal& caller, const wire::FleetFreeze& freeze);
+  // Measured state: what devices must have booted. Errors: VRG-HUB-020; failed_precondition (VRG-HUB-076 a device has
+  // no good quote to be pinned), not_found (VRG-HUB-079).
+  Result<wire::MeasuredPolicy> measured_policy(const Principal& caller);
+  Result<wire::MeasuredPolicy> set_measured_policy(const Principal& caller, const wire::MeasuredPolicy& policy);
+  Result<wire::MeasuredPolicy> pin_measured(const Principal& caller, const wire::MeasuredPin& pin);
   Result<wire::FleetAnswer> apply(const Principal& caller, const wire::Fleet& fleet, bool dry_run);
 
  private:

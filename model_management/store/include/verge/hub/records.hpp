@@ -58,8 +58,8 @@ struct MeasuredRecord {
   std::string verdict = "none";
   std::string reason_id;
   std::string reason;
-  std::int64_t quoted_ms = 0;  ///< When `nonce_before` came back; 0: not yet in this run.
-  std::string report;          ///< MeasuredReport as JSON, of the newest report.
+  std::int64_t quoted_ms = 0;  ///< When `nonce_before` was given: the quote is younger; 0: there is none in this run.
+  std::string report;          ///< MeasuredReport as JSON, of the newest report; its quote is the newest good one.
 };
 
 /// What a device should run: one application.
