@@ -27,18 +27,25 @@ void walk(const NamesOf& names_of, const IsFolder& is_folder, const ContentOf& c
   }
 }
 
-/// New sectors of a file, some of which were written.
-std::string torn(const std::string& content, std::size_t synced, Chance& chance) {
-  const auto size = synced + static_cast<std::size_t>(chance.below(content.size() - synced + 1));
-  std::string result = content.substr(0, size);
+/// Sectors of a file some of which were written.
+std::string torn(const std::string& before, const std::string& content, Chance& chance) {
+  const auto smaller = std::min(before.size(), content.size());
+  const auto size =
+      smaller + static_cast<std::size_t>(chance.below(std::max(before.size(), content.size()) - smaller + 1));
   // Zeros, or what another file has left there.
   const char filler = chance.one_in(4) ? '\x5a' : '\0';
-  for (std::size_t sector = synced / kSectorBytes; sector * kSectorBytes < size; ++sector) {
-    if (chance.one_in(2)) continue;
-    const auto begin = std::max(sector * kSectorBytes, synced);
-    const auto end = std::min((sector + 1) * kSectorBytes, size);
-    std::fill(result.begin() + static_cast<std::ptrdiff_t>(begin), result.begin() + static_cast<std::ptrdiff_t>(end),
-              filler);
+  std::string result = content.substr(0, size);
+  result.resize(size, filler);
+  for (std::size_t begin = 0; begin < size; begin += kSectorBytes) {
+    const auto end = std::min(begin + kSectorBytes, size);
+    const auto part = [&](const std::string& of) {
+      return begin < of.size() ? std::string_view(of).substr(begin, end - begin) : std::string_view();
+    };
+    if (part(before) == part(content) && end <= smaller) continue;
+    if (content.size() > begin && chance.one_in(2)) continue;
+    auto old = std::string(part(before));
+    old.resize(end - begin, filler);
+    result.replace(begin, end - begin, old);
   }
   return result;
 }
@@ -46,9 +53,9 @@ std::string torn(const std::string& content, std::size_t synced, Chance& chance)
 }  // namespace
 
 std::string_view name(Call call) noexcept {
-  constexpr std::array<std::string_view, 14> kNames{
-      "create", "open to append", "open", "read",   "write",       "make readable", "sync",
-      "status", "rename",         "link", "unlink", "make folder", "remove folder", "list"};
+  constexpr std::array<std::string_view, 15> kNames{
+      "truncate", "create", "open to append", "open",   "read",        "write",         "make readable", "sync",
+      "status",   "rename", "link",           "unlink", "make folder", "remove folder", "list"};
   return kNames[static_cast<std::size_t>(call)];
 }
 
@@ -99,7 +106,7 @@ ModelledDisk::ModelledDisk(const DiskImage& image) {
       node = add(false);
       // Only its owner changes it, and copies it before when an image has it too.
       nodes_[node].content = std::const_pointer_cast<std::string>(content);
-      nodes_[node].synced = content->size();
+      nodes_[node].surviving = content;
     }
     put(path, node);
   }
@@ -109,6 +116,7 @@ ModelledDisk::NodeId ModelledDisk::add(bool is_folder) {
   Node node;
   node.is_folder = is_folder;
   if (!is_folder) node.content = std::make_shared<std::string>();
+  node.surviving = node.content;
   nodes_.push_back(std::move(node));
   return static_cast<NodeId>(nodes_.size() - 1);
 }
@@ -229,13 +237,33 @@ Called<std::size_t> ModelledDisk::write(int file, std::span<const std::byte> byt
   const auto& to = open_.at(file);
   if (bytes.empty()) return std::size_t{0};
   const int number = before(Call::write, to.path);
-  Node& node = nodes_[to.node];
-  if (node.content.use_count() > 1) node.content = std::make_shared<std::string>(*node.content);
   // A disk that becomes full takes a part.
   const auto count = number == 0 ? bytes.size() : number == ENOSPC ? bytes.size() / 2 : 0;
-  node.content->append(reinterpret_cast<const char*>(bytes.data()), count);
+  if (count > 0) own_content(nodes_[to.node]).append(reinterpret_cast<const char*>(bytes.data()), count);
   if (number != 0) return tl::unexpected(number);
   return count;
+}
+
+std::string& ModelledDisk::own_content(Node& node) {
+  if (node.content.use_count() > 1) node.content = std::make_shared<std::string>(*node.content);
+  return *node.content;
+}
+
+Called<void> ModelledDisk::write_at(int file, std::uint64_t offset_bytes, std::string_view bytes) {
+  const auto& to = open_.at(file);
+  if (const int number = before(Call::write, to.path); number != 0) return tl::unexpected(number);
+  auto& content = own_content(nodes_[to.node]);
+  const auto offset = static_cast<std::size_t>(offset_bytes);
+  if (content.size() < offset + bytes.size()) content.resize(offset + bytes.size());
+  content.replace(offset, bytes.size(), bytes);
+  return {};
+}
+
+Called<void> ModelledDisk::truncate(int file, std::uint64_t size_bytes) {
+  const auto& of = open_.at(file);
+  if (const int number = before(Call::truncate, of.path); number != 0) return tl::unexpected(number);
+  own_content(nodes_[of.node]).resize(static_cast<std::size_t>(size_bytes));
+  return {};
 }
 
 Called<void> ModelledDisk::make_readable(int file) {
@@ -250,13 +278,13 @@ Called<void> ModelledDisk::sync(int file) {
   Node& node = nodes_[of.node];
   const bool is_left_out = number == 0 && syncs_ == left_out;
   if (!node.is_folder) {
-    const bool behind = node.synced < node.content->size();
+    const bool behind = node.surviving != node.content;
     if (number != 0) {
       node.sync_failed = node.sync_failed || behind;
     } else if (is_left_out) {
       node.exposed = behind;
     } else if (!node.sync_failed) {
-      node.synced = node.content->size();
+      node.surviving = node.content;
       node.exposed = false;
     }
   } else if (number == 0) {
@@ -416,12 +444,12 @@ std::vector<ModelledDisk::Names> ModelledDisk::names_after(const Loss& loss, Cha
 }
 
 std::shared_ptr<const std::string> ModelledDisk::content_after(const Node& node, const Loss& loss, Chance& chance) {
-  if (node.synced == node.content->size()) return node.content;
+  if (node.surviving == node.content) return node.content;
   const auto fate = loss.only_exposed && !node.exposed ? Loss::Fate::kept : loss.content;
   switch (fate) {
     case Loss::Fate::kept: return node.content;
-    case Loss::Fate::mixed: return std::make_shared<std::string>(torn(*node.content, node.synced, chance));
-    default: return std::make_shared<std::string>(node.content->substr(0, node.synced));
+    case Loss::Fate::mixed: return std::make_shared<std::string>(torn(*node.surviving, *node.content, chance));
+    default: return node.surviving;
   }
 }
 
@@ -460,9 +488,8 @@ bool ModelledDisk::is_exposed() const {
 }
 
 bool ModelledDisk::is_synced() const {
-  return pending_.empty() && std::ranges::all_of(nodes_, [](const Node& node) {
-           return node.content == nullptr || node.synced == node.content->size();
-         });
+  return pending_.empty() &&
+         std::ranges::all_of(nodes_, [](const Node& node) { return node.surviving == node.content; });
 }
 
 const std::string* ModelledDisk::peek(const std::string& path) const {
@@ -481,9 +508,15 @@ std::vector<std::string> ModelledDisk::files_below(const std::string& folder) co
 void ModelledDisk::flip_bit(const std::string& path, std::uint64_t at) {
   Node& node = nodes_[*find(path)];
   if (node.content->empty()) return;
-  node.content = std::make_shared<std::string>(*node.content);
-  char& byte = (*node.content)[at % node.content->size()];
-  byte = static_cast<char>(byte ^ 1);
+  at %= node.content->size();
+  const bool same = node.surviving == node.content;
+  const auto flipped = [at](const std::string& content) {
+    auto copy = std::make_shared<std::string>(content);
+    if (at < copy->size()) (*copy)[at] = static_cast<char>((*copy)[at] ^ 1);
+    return copy;
+  };
+  node.content = flipped(*node.content);
+  node.surviving = same ? node.content : flipped(*node.surviving);
 }
 
 }  // namespace verge::simulator

@@ -2,9 +2,9 @@
 //
 // It keeps what POSIX promises, and no more, so that what holds here holds on ext4, XFS, Btrfs and F2FS whatever their
 // options (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014):
-//   - Content survives once its file is synced. Before, each new sector of 512 bytes may be there, or be zeros, or be
-//   what
-//     lay on the disk before, and the size may be any from the old to the new.
+//   - Content survives once its file is synced. Before, each sector of 512 bytes that was written may be the new one or
+//     the old one, or, where there was none, zeros or what lay on the disk before, and the size may be any from the old
+//     to the new.
 //   - A change of names (a file or folder that is made, renamed, linked or removed) survives once each folder that it
 //     touches is synced. Before, it is there or not, whatever becomes of the changes before and after it; a rename is
 //     there whole or not at all.
@@ -44,6 +44,7 @@ struct Loss {
 };
 
 enum class Call {
+  truncate,
   create,
   open_to_append,
   open,
@@ -103,6 +104,9 @@ class ModelledDisk final : public FileSystem {
   Called<std::size_t> read(int file, std::span<std::byte> to) override;
   Called<std::size_t> read_at(int file, std::uint64_t offset_bytes, std::span<std::byte> to) override;
   Called<std::size_t> write(int file, std::span<const std::byte> bytes) override;
+  /// What files are not kept with here, but databases are: over what is there, or behind it.
+  Called<void> write_at(int file, std::uint64_t offset_bytes, std::string_view bytes);
+  Called<void> truncate(int file, std::uint64_t size_bytes);
   Called<void> make_readable(int file) override;
   Called<void> sync(int file) override;
   Called<Status> status(int file) override;
@@ -120,8 +124,8 @@ class ModelledDisk final : public FileSystem {
   using Names = std::map<std::string, NodeId, std::less<>>;
   struct Node {
     bool is_folder = false;
-    std::shared_ptr<std::string> content;  ///< Of a file; shared with images until it changes.
-    std::size_t synced = 0;                ///< Bytes that survive; a file only grows.
+    std::shared_ptr<std::string> content;          ///< Of a file; shared with images until it changes.
+    std::shared_ptr<const std::string> surviving;  ///< As it survives; the same as `content` when all of it does.
     bool sync_failed = false;
     bool exposed = false;
     Names names;    ///< Of a folder, as programs see them.
@@ -156,6 +160,8 @@ class ModelledDisk final : public FileSystem {
   [[nodiscard]] int before(Call call, const std::string& path);
   [[nodiscard]] Called<void> may_rename(const std::string& from, const std::string& to, NodeId what, NodeId over) const;
   [[nodiscard]] Status status_of(NodeId node) const;
+  /// To be changed: nobody else sees it.
+  std::string& own_content(Node& node);
   NodeId add(bool is_folder);
   Called<int> handle(NodeId node, const std::string& path);
   Called<void> change(Call call, const std::string& path, std::vector<Entry> entries);

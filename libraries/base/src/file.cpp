@@ -79,6 +79,19 @@ Result<void> write_file(const std::filesystem::path& path, std::string_view cont
   return write_file(path, std::as_bytes(std::span(content.data(), content.size())));
 }
 
+void remove_unfinished(const std::filesystem::path& folder) {
+  constexpr std::size_t kRandom = 16;
+  std::error_code failed;
+  std::vector<std::filesystem::path> left;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
+    const auto name = entry.path().filename().string();
+    const auto dot = name.rfind('.');
+    if (!name.starts_with('.') || dot == 0 || name.size() - dot - 1 != kRandom) continue;
+    if (name.find_first_not_of("0123456789abcdef", dot + 1) == std::string::npos) left.push_back(entry.path());
+  }
+  for (const auto& path : left) std::filesystem::remove(path, failed);
+}
+
 Result<std::filesystem::path> path_inside(const std::filesystem::path& root, std::string_view relative) {
   const auto refuse = [&](std::string_view why) {
     return Error(

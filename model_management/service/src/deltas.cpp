@@ -257,12 +257,12 @@ Result<std::string> Deltas::publish(const Pair& pair, const std::string& reposit
                                     const std::vector<DeltaRecord>& made) {
   const auto hub = hub_itself();
   const auto config = crypto::sha256(kEmptyConfig);
-  VERGE_ASSIGN(const bool there, core_.registry.mount(hub, repository, config, {}));
-  if (!there) {
-    const ScratchFile file(core_.blobs);
-    VERGE_TRY(write_file(file.path(), kEmptyConfig));
-    VERGE_TRY(push(repository, file.path(), config));
-  }
+  const auto linked = core_.store->transaction([&](Transaction& store) -> Result<void> {
+    VERGE_TRY(core_.blobs.write(kEmptyConfig));
+    store.link_blob(repository, config, static_cast<std::int64_t>(kEmptyConfig.size()));
+    return {};
+  });
+  if (!linked) return linked.error();
   VERGE_ASSIGN(const auto subject_bytes, core_.blobs.size_bytes(pair.second));
   auto manifest = wire::Node::map();
   manifest.add("schemaVersion", wire::Node::integer(2));

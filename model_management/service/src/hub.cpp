@@ -94,6 +94,16 @@ Result<void> make_folder(const std::filesystem::path& folder) {
                            error.message()));
 }
 
+/// Whether no start has come as far as the administrator's token.
+Result<bool> is_first_start(Store& store) {
+  bool first = true;
+  VERGE_TRY(store.transaction([&](Transaction& transaction) -> Result<void> {
+    first = transaction.setting("first_token").empty();
+    return {};
+  }));
+  return first;
+}
+
 /// The administrator's token, until it has been shown: one that a crash kept from being shown is replaced.
 Result<std::string> make_first_token(Store& store, std::int64_t now_ms) {
   std::string secret;
@@ -109,6 +119,18 @@ Result<std::string> make_first_token(Store& store, std::int64_t now_ms) {
     return {};
   }));
   return secret;
+}
+
+/// What a crash left of files that are kept by name; blobs are collected as garbage.
+void remove_all_unfinished(const std::filesystem::path& folder) {
+  remove_unfinished(folder);
+  for (const auto* part : {"tls", "trust"}) {
+    remove_unfinished(folder / part);
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder / part, ignored)) {
+      if (entry.is_directory()) remove_unfinished(entry.path());
+    }
+  }
 }
 
 /// What a crash left of uploads that the database does not know.
@@ -132,9 +154,11 @@ Hub::~Hub() = default;
 
 Result<std::unique_ptr<Hub>> Hub::open(HubSetup setup, Log& log) {
   VERGE_TRY(make_folder(setup.folder));
+  remove_all_unfinished(setup.folder);
   VERGE_ASSIGN(auto certificates, open_certificates(setup));
   VERGE_ASSIGN(auto store, Store::open(setup.folder / "hub.db"));
-  VERGE_ASSIGN(auto blobs, Blobs::open(setup.folder));
+  VERGE_ASSIGN(const bool first, is_first_start(*store));
+  VERGE_ASSIGN(auto blobs, Blobs::open(setup.folder, first));
   drop_lost_uploads(*store, blobs);
   const auto now_ms = setup.now_ms();
   VERGE_ASSIGN(auto repository, trust::Repository::open(setup.folder / "trust", {}, now_ms / 1000));

@@ -142,7 +142,8 @@ Result<Registry::Upload> Registry::upload(const Principal& caller, const std::st
   return standing(repository, id);
 }
 
-Result<Registry::Upload> Registry::append_in_turn(const std::string& repository, Upload there, const Piece& piece) {
+Result<Registry::Upload> Registry::append_in_turn(const std::string& repository, Upload there, const Piece& piece,
+                                                  bool last) {
   const auto size_bytes = size_of(piece.file);
   VERGE_TRY(check_piece(there, piece, size_bytes));
   if (piece.file.empty()) return there;
@@ -154,7 +155,7 @@ Result<Registry::Upload> Registry::append_in_turn(const std::string& repository,
     return {};
   });
   if (!room) return Error(room.error());
-  VERGE_TRY(core_.blobs.append(there.id, piece.file));
+  VERGE_TRY(core_.blobs.append(there.id, piece.file, !last));
   {
     const std::lock_guard lock(mutex_);
     turns_[there.id] = 0;  // In the upload's file by now.
@@ -169,7 +170,7 @@ Result<Registry::Upload> Registry::append(const Principal& caller, const std::st
   const Turn turn(*this, id);
   if (!turn.mine()) return at_work(id);
   VERGE_ASSIGN(const auto there, standing(repository, id));
-  return append_in_turn(repository, there, piece);
+  return append_in_turn(repository, there, piece, false);
 }
 
 Result<Registry::Blob> Registry::finish(const Principal& caller, const std::string& repository, const std::string& id,
@@ -179,19 +180,21 @@ Result<Registry::Blob> Registry::finish(const Principal& caller, const std::stri
   if (!turn.mine()) return at_work(id);
   VERGE_ASSIGN(const auto before, standing(repository, id));
   VERGE_TRY(check_digest(digest));
-  VERGE_ASSIGN(const auto whole, append_in_turn(repository, before, piece));
+  VERGE_ASSIGN(const auto whole, append_in_turn(repository, before, piece, true));
   if (auto good = core_.blobs.verify(id, digest); !good) {
     if (whole.size_bytes != before.size_bytes) VERGE_TRY(core_.blobs.cut(id, before.size_bytes));
     return Error(std::move(good).error());
   }
   // Under the database's lock: no collection finds the file before it is known what it belongs to.
-  return core_.read<Blob>([&](Transaction& store) -> Result<Blob> {
+  auto made = core_.read<Blob>([&](Transaction& store) -> Result<Blob> {
     VERGE_TRY(core_.blobs.adopt(id, digest));
     store.remove_upload(id);
     store.link_blob(repository, digest, static_cast<std::int64_t>(whole.size_bytes));
     note_use(repository, digest);
     return Blob{core_.blobs.path(digest), digest, whole.size_bytes};
   });
+  if (made) core_.blobs.drop(id);
+  return made;
 }
 
 Result<void> Registry::cancel(const Principal& caller, const std::string& repository, const std::string& id) {

@@ -42,13 +42,15 @@ Result<void> sync(const std::filesystem::path& path, int flags) {
 
 }  // namespace
 
-Result<Blobs> Blobs::open(const std::filesystem::path& folder) {
+Result<Blobs> Blobs::open(const std::filesystem::path& folder, bool first) {
   for (const char* part : {"blobs/sha256", "blobs/sha512", "uploads"}) {
     std::error_code error;
     std::filesystem::create_directories(folder / part, error);
     if (error) return failed(folder / part, error.value());
   }
-  for (const auto& parent : {folder / "blobs", folder}) VERGE_TRY(sync(parent, O_RDONLY | O_DIRECTORY));
+  for (const auto& parent : {folder / "blobs", folder}) {
+    if (first) VERGE_TRY(sync(parent, O_RDONLY | O_DIRECTORY));
+  }
   return Blobs(folder);
 }
 
@@ -121,8 +123,8 @@ std::filesystem::path Blobs::upload_path(std::string_view id) const {
 
 Result<void> Blobs::begin_upload(std::string_view id) const {
   const Descriptor file(upload_path(id), O_WRONLY | O_CREAT | O_TRUNC);
-  if (file.number < 0 || ::fsync(file.number) != 0) return failed(upload_path(id), errno);
-  return sync(uploads(), O_RDONLY | O_DIRECTORY);
+  if (file.number < 0) return failed(upload_path(id), errno);
+  return {};
 }
 
 std::uint64_t Blobs::upload_size_bytes(std::string_view id) const {
@@ -131,14 +133,14 @@ std::uint64_t Blobs::upload_size_bytes(std::string_view id) const {
   return error ? 0 : size;
 }
 
-Result<void> Blobs::append(std::string_view id, const std::filesystem::path& file) const {
+Result<void> Blobs::append(std::string_view id, const std::filesystem::path& file, bool durable) const {
   const auto to = upload_path(id);
   if (upload_size_bytes(id) == 0) {
-    VERGE_TRY(sync(file, O_RDONLY));
+    if (durable) VERGE_TRY(sync(file, O_RDONLY));
     std::error_code error;
     std::filesystem::rename(file, to, error);
     if (error) return failed(to, error.value());
-    return sync(uploads(), O_RDONLY | O_DIRECTORY);
+    return durable ? sync(uploads(), O_RDONLY | O_DIRECTORY) : Result<void>();
   }
   const Descriptor in(file, O_RDONLY);
   const Descriptor out(to, O_WRONLY | O_APPEND);
@@ -155,7 +157,7 @@ Result<void> Blobs::append(std::string_view id, const std::filesystem::path& fil
       done += written;
     }
   }
-  if (::fsync(out.number) != 0) return failed(to, errno);
+  if (durable && ::fsync(out.number) != 0) return failed(to, errno);
   return {};
 }
 
@@ -178,10 +180,17 @@ Result<void> Blobs::verify(std::string_view id, std::string_view digest) const {
 }
 
 Result<void> Blobs::adopt(std::string_view id, std::string_view digest) const {
-  std::error_code error;
-  std::filesystem::rename(upload_path(id), path(digest), error);
-  if (error) return failed(path(digest), error.value());
-  return sync(path(digest).parent_path(), O_RDONLY | O_DIRECTORY);
+  const auto from = upload_path(id);
+  const auto to = path(digest);
+  const bool linked = ::link(from.c_str(), to.c_str()) == 0 || errno == EEXIST;
+  if (!linked && errno != EPERM && errno != EOPNOTSUPP) return failed(to, errno);
+  if (!linked) {  // A file system without second names: a crash before the database knows the blob loses the upload.
+    std::error_code error;
+    std::filesystem::rename(from, to, error);
+    if (error) return failed(to, error.value());
+    VERGE_TRY(sync(uploads(), O_RDONLY | O_DIRECTORY));
+  }
+  return sync(to.parent_path(), O_RDONLY | O_DIRECTORY);
 }
 
 void Blobs::drop(std::string_view id) const {

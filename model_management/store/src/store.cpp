@@ -117,10 +117,13 @@ Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& file) {
   try {
     auto state = std::make_unique<Transaction::State>();
     state->sql.open(soci::sqlite3, fmt::format("dbname=\"{}\" timeout=30", file.string()));
-    for (const char* pragma : {"pragma journal_mode=WAL", "pragma synchronous=FULL", "pragma foreign_keys=ON"}) {
+    // Nobody has been promised anything before the first transaction: until then no commit need reach the disk by
+    // itself.
+    for (const char* pragma : {"pragma journal_mode=WAL", "pragma synchronous=NORMAL", "pragma foreign_keys=ON"}) {
       state->sql << pragma;
     }
     VERGE_TRY(bring_up_to_date(state->sql));
+    state->sql << "pragma synchronous=FULL";
     return std::unique_ptr<Store>(new Store(std::move(state)));
   } catch (const soci::soci_error& error) {
     return broken(error.what());

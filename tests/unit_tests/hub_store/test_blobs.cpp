@@ -16,7 +16,7 @@ class HubBlobs : public testing::TestWithParam<DigestAlgorithm> {
  protected:
   Result<void> append(const char* id, std::string_view content) {
     if (auto written = write_file(folder_.path() / "piece", content); !written) return written;
-    return blobs_.append(id, folder_.path() / "piece");
+    return blobs_.append(id, folder_.path() / "piece", true);
   }
   std::string digest(std::string_view content) const { return crypto::digest(GetParam(), content); }
 
@@ -35,6 +35,8 @@ TEST_P(HubBlobs, AreCheckedBeforeTheyCount) {
   ASSERT_TRUE(blobs_.adopt("u", whole));
   EXPECT_EQ(*blobs_.read(whole, 100), "first second third");
   EXPECT_EQ(*blobs_.size_bytes(whole), 18U);
+  EXPECT_EQ(blobs_.upload_size_bytes("u"), 18U) << "it stays until the database knows the blob";
+  blobs_.drop("u");
   EXPECT_EQ(blobs_.upload_size_bytes("u"), 0U);
   ASSERT_TRUE(Blobs::remove(blobs_.path(whole)));
   EXPECT_FALSE(blobs_.has(whole));

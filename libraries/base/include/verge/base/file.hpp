@@ -24,6 +24,9 @@ Result<std::string> read_text(const std::filesystem::path& path, std::uint64_t l
 Result<void> write_file(const std::filesystem::path& path, std::span<const std::byte> content);
 Result<void> write_file(const std::filesystem::path& path, std::string_view content);
 
+/// Removes what a crash has left of write_file() in this folder. Only where nobody writes now.
+void remove_unfinished(const std::filesystem::path& folder);
+
 /// `root / relative`, refused (invalid_argument, VRG-BAS-004) when `relative` is absolute, empty, has "..", a
 /// backslash or a control character: names that come from outside never leave `root`.
 Result<std::filesystem::path> path_inside(const std::filesystem::path& root, std::string_view relative);

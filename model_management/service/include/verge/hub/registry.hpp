@@ -131,7 +131,7 @@ class Registry {
   using Place = std::pair<std::string, std::string>;  ///< Repository and digest.
 
   Result<Upload> standing(const std::string& repository, const std::string& id);
-  Result<Upload> append_in_turn(const std::string& repository, Upload there, const Piece& piece);
+  Result<Upload> append_in_turn(const std::string& repository, Upload there, const Piece& piece, bool last);
   void note_use(const std::string& repository, const std::string& digest);
   [[nodiscard]] bool in_use_lately(const std::string& repository, const std::string& digest, std::int64_t since_ms);
   /// So many bytes more for the repository, of which the registry does not have `new_bytes` yet.

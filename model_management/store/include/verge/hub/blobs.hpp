@@ -17,7 +17,8 @@ namespace verge::hub {
 class Blobs {
  public:
   /// `folder`/blobs/sha256, `folder`/blobs/sha512 and `folder`/uploads, made when absent. Errors: as write_file().
-  static Result<Blobs> open(const std::filesystem::path& folder);
+  /// `first`: until a first start has come to its end, folders may have been made whose names are not durable yet.
+  static Result<Blobs> open(const std::filesystem::path& folder, bool first = true);
 
   /// Of a digest (crypto::is_digest).
   [[nodiscard]] std::filesystem::path path(std::string_view digest) const;
@@ -41,16 +42,18 @@ class Blobs {
 
   [[nodiscard]] std::filesystem::path uploads() const { return folder_ / "uploads"; }
   [[nodiscard]] std::filesystem::path upload_path(std::string_view id) const;
-  /// Makes an empty upload.
+  /// Makes an empty upload. One whose file a loss of power takes is empty, too.
   Result<void> begin_upload(std::string_view id) const;
   [[nodiscard]] std::uint64_t upload_size_bytes(std::string_view id) const;
-  /// Puts `file` behind what is there. The first one is moved, others are copied. Synced when it returns.
-  Result<void> append(std::string_view id, const std::filesystem::path& file) const;
+  /// Puts `file` behind what is there. The first one is moved, others are copied. Synced when it returns and `durable`
+  /// is set: the last piece need not be, before verify() and adopt().
+  Result<void> append(std::string_view id, const std::filesystem::path& file, bool durable) const;
   /// Cuts the upload back to its first `size_bytes`.
   Result<void> cut(std::string_view id, std::uint64_t size_bytes) const;
   /// Checks the upload's digest; synced when it returns. Errors: data_loss (VRG-HUB-004).
   Result<void> verify(std::string_view id, std::string_view digest) const;
-  /// Makes a verified upload the blob; synced when it returns.
+  /// Makes a verified upload the blob, too; synced when it returns. The upload stays until drop(), so that nothing is
+  /// lost when the database does not get to know the blob.
   Result<void> adopt(std::string_view id, std::string_view digest) const;
   void drop(std::string_view id) const;
 
