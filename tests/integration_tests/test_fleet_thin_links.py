@@ -9,6 +9,7 @@ import time
 
 import pytest
 from fleet import fake_package, faketime, running_fleet, wait_for
+from lying_link import LyingLink
 
 MIB = 1 << 20
 
@@ -116,6 +117,31 @@ def test_every_update_through_a_bad_proxy_ends_right_and_little_comes_twice(flee
         assert fetched <= needed * 1.01, f"{fetched} bytes came for {needed}"
     finally:
         proxy.stop()
+
+
+def test_every_update_ends_right_though_the_link_lies_about_lengths(fleet, tmp_path):
+    device = fleet.device("cam-1")
+    device.stop()
+    link = LyingLink(fleet.hub, device, seed=int(os.environ.get("VERGE_PROXY_SEED", "7")))
+    updates = int(os.environ.get("VERGE_PROXY_UPDATES", "5"))
+    try:
+        device.configure(f", proxy: {{ url: '{link.url}' }}").start()
+        fetched = needed = 0
+        for number in range(updates):
+            version = f"1.0.{number}"
+            fleet.push(fake_package(tmp_path, "m", version, filler=3 * MIB))
+            fleet.verge("deploy", f"m@{version}", "--to", "all", "--watch", "0", "--no-wait")
+            record = device.ended("m", version, timeout=240)
+            assert record["step"] == "committed", record
+            assert device.version("m") == version
+            progress = record["progress"]
+            fetched += progress["bytes_fetched"]
+            needed += progress["bytes_total"] - progress.get("bytes_reused", 0)
+        print(f"{updates} of {updates} updates; {link.told}, {link.refused} refusals; {fetched} bytes for {needed}")
+        assert sum(link.told.values()) > 0 and link.refused > 0 and link.passed > needed * 0.99
+        assert fetched <= needed * 1.01, f"{fetched} bytes came for {needed}"
+    finally:
+        link.stop()
 
 
 def local(offset_h):

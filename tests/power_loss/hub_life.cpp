@@ -448,6 +448,9 @@ std::string HubLife::broken_delta() {
   const auto* digest = manifests->items.front().find("digest");
   const auto manifest = hub_->registry().manifest(admin_, "m", digest->text);
   if (!manifest || crypto::sha256(manifest->content) != digest->text) return "the delta's manifest is damaged";
+  const auto config = hub_->registry().blob(admin_, "m", crypto::sha256("{}"));
+  const auto empty = config ? crypto::sha256_of_file(config->file, kLimit) : config.error();
+  if (!empty || empty->size_bytes != 2) return "the config of the delta's manifest is damaged";
   return {};
 }
 

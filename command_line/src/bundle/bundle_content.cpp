@@ -45,12 +45,9 @@ class KeepingSource final : public trust::MetadataSource {
  public:
   explicit KeepingSource(HubSession& hub) : hub_(hub) {}
   Result<std::string> fetch(std::string_view name, std::uint64_t limit_bytes) override {
-    http_client::Call call;
-    call.path = fmt::format("/tuf/metadata/{}", name);
-    call.limit_bytes = limit_bytes;
-    VERGE_ASSIGN(auto reply, hub_.send(call));
-    kept_[std::string(name)] = reply.body;
-    return std::move(reply.body);
+    VERGE_ASSIGN(auto content, hub_.metadata(name, limit_bytes));
+    kept_[std::string(name)] = content;
+    return content;
   }
   [[nodiscard]] const std::map<std::string, std::string>& kept() const noexcept { return kept_; }
 

@@ -107,6 +107,14 @@ Result<http_client::Reply> HubSession::send(const http_client::Call& call) {
   return reply;
 }
 
+Result<std::string> HubSession::metadata(std::string_view name, std::uint64_t limit_bytes) {
+  http_client::Call call;
+  call.path = fmt::format("/tuf/metadata/{}", name);
+  call.limit_bytes = limit_bytes;
+  VERGE_ASSIGN(auto reply, send(call));
+  return std::move(reply.body);
+}
+
 Result<void> HubSession::download(const std::string& path,
                                   const std::function<Result<void>(std::span<const std::byte>)>& sink) {
   return client_->download(path, 0, sink, 60s);

@@ -28,6 +28,8 @@ class HubSession {
   Result<wire::Node> get(const std::string& path) { return call("GET", path); }
   /// Any status but those of failure.
   Result<http_client::Reply> send(const http_client::Call& call);
+  /// A file of the hub's signed metadata.
+  Result<std::string> metadata(std::string_view name, std::uint64_t limit_bytes);
   /// The body in pieces, from its beginning.
   Result<void> download(const std::string& path, const std::function<Result<void>(std::span<const std::byte>)>& sink);
   /// get() as one of the schemas' types.

@@ -12,11 +12,7 @@ class HubMetadata final : public trust::MetadataSource {
   HubMetadata(HubSession& hub, Progress& progress) : hub_(hub), progress_(progress) {}
   Result<std::string> fetch(std::string_view name, std::uint64_t limit_bytes) override {
     progress_.show(fmt::format("fetching {}", name));
-    http_client::Call call;
-    call.path = fmt::format("/tuf/metadata/{}", name);
-    call.limit_bytes = limit_bytes;
-    VERGE_ASSIGN(auto reply, hub_.send(call));
-    return std::move(reply.body);
+    return hub_.metadata(name, limit_bytes);
   }
 
  private:

@@ -1,0 +1,106 @@
+"""A link whose far end has the hub's key and the device's: it ends TLS, and changes what the hub answers."""
+
+import http.client
+import json
+import random
+import socketserver
+import ssl
+import threading
+import time
+
+LENGTH_LIES = ("cut", "longer", "less", "more", "wrong_total")
+
+
+class LyingLink:
+    """An HTTP proxy (CONNECT) between one device that has joined and its hub. Of the answers with content of a blob the part
+    `lies` has a wrong length, in one of LENGTH_LIES; of all answers the part `failures` is a 5xx or 429. Pieces of what is
+    passed on wait up to `delay_s`; at most `rate` bytes a second."""
+
+    def __init__(self, hub, device, seed=1, lies=0.3, failures=0.1, delay_s=0.002, rate=20 << 20):
+        link, self.random, self.lock, self.told = self, random.Random(seed), threading.Lock(), dict.fromkeys(LENGTH_LIES, 0)
+        self.lies, self.failures, self.delay_s, self.rate, self.refused, self.passed = lies, failures, delay_s, rate, 0, 0
+        self.hub, identity = hub, device.state / "identity"
+        certificate = device.folder / "certificate.pem"
+        certificate.write_text(json.loads((identity / "identity.json").read_text())["certificate"])
+        self.upstream = hub.tls((certificate, identity / "device.key"))
+        self.server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.server_side.load_cert_chain(hub.folder / "tls" / "server.pem", hub.folder / "tls" / "server_key.pem")
+        self.server_side.load_verify_locations(hub.ca)
+        self.server_side.verify_mode = ssl.CERT_OPTIONAL
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                try:
+                    link.serve(self)
+                except (OSError, http.client.HTTPException):
+                    pass  # The device has gone, or the hub has.
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def dice(self, kind, *arguments):
+        with self.lock:
+            return getattr(self.random, kind)(*arguments)
+
+    def serve(self, handler):
+        assert handler.rfile.readline().startswith(b"CONNECT ")
+        while handler.rfile.readline().strip():
+            pass
+        handler.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        handler.wfile.flush()
+        with self.server_side.wrap_socket(handler.connection, server_side=True) as device:
+            requests = device.makefile("rb")
+            hub = http.client.HTTPSConnection("127.0.0.1", self.hub.port, context=self.upstream, timeout=70)
+            while line := requests.readline().decode().split():
+                headers = {}
+                while header := requests.readline().decode().strip():
+                    name, value = header.split(":", 1)
+                    headers[name.strip().lower()] = value.strip()
+                body = requests.read(int(headers.get("content-length", 0)))
+                if not self.answer(device, hub, line[0], line[1], headers, body):
+                    return
+
+    def answer(self, device, hub, method, path, headers, body):
+        """Whether the connection is still good for another request."""
+        is_blob = path.startswith("/api/v1/device/blobs/")
+        if is_blob and self.dice("random") < self.failures:
+            self.refused += 1
+            status = self.dice("choice", (500, 502, 503, 429))
+            retry = "Retry-After: 1\r\n" if status in (503, 429) else ""
+            device.sendall(f"HTTP/1.1 {status} No\r\n{retry}Content-Length: 9\r\n\r\nnot today".encode())
+            return True
+        hub.request(method, path, body or None, {name: headers[name] for name in headers if name in ("range", "content-type", "accept")})
+        answer = hub.getresponse()
+        content = answer.read()
+        lie = None
+        if is_blob and answer.status in (200, 206) and len(content) > 4096 and self.dice("random") < self.lies:
+            lie = self.dice("choice", LENGTH_LIES)
+            self.told[lie] += 1
+        length, part = len(content), self.dice("randint", 1, max(len(content) - 1, 1))
+        told = {"longer": length + part, "less": part, "more": length + 777}.get(lie, length)
+        head = [f"HTTP/1.1 {answer.status} {answer.reason}", f"Content-Length: {told}"]
+        for name in ("content-type", "content-range", "accept-ranges"):
+            if value := answer.headers.get(name):
+                head.append(f"{name}: {value if lie != 'wrong_total' or name != 'content-range' else value.rsplit('/')[0] + '/5'}")
+        device.sendall(("\r\n".join(head) + "\r\n\r\n").encode())
+        if lie in ("cut", "less"):
+            content = content[:part]
+        if lie == "more":
+            content += 777 * b"x"
+        self.send(device, content)
+        return lie not in ("cut", "longer")
+
+    def send(self, device, content):
+        for at in range(0, len(content), 65536):
+            piece = content[at:at + 65536]
+            time.sleep(self.dice("uniform", 0, self.delay_s) + len(piece) / self.rate)
+            device.sendall(piece)
+            self.passed += len(piece)
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
