@@ -16,20 +16,23 @@ std::string size_text(double bytes) {
   return human_bytes(bytes);
 }
 
-/// What an error of a step before the switch leads to.
-Outcome outcome_of(Error error, std::int64_t attempts, bool verifying = false) {
+/// What an error of a step before the switch leads to. `doubts` counts those that should not be: what passes by itself
+/// is waited for, however often it comes.
+Outcome outcome_of(Error error, std::int64_t& doubts, bool verifying = false) {
   // What was fetched and is not there is fetched again, as what is damaged.
   const bool gone = verifying && error.code() == ErrorCode::not_found;
   const bool disk = error.id().starts_with("VRG-BAS") && !gone;
+  const bool passes = passes_by_itself(error);
+  if (disk || !passes) ++doubts;
   Event event = gone ? Event::give_up : Event::refuse;
-  if (passes_by_itself(error) && !(disk && attempts + 1 >= kMaxAttempts)) {
+  if (passes && !(disk && doubts >= kMaxAttempts)) {
     event = Event::retry;
   } else if (disk) {
-    event = attempts + 1 < kMaxAttempts ? Event::retry : Event::give_up;
+    event = doubts < kMaxAttempts ? Event::retry : Event::give_up;
   } else if (error.code() == ErrorCode::not_found || error.code() == ErrorCode::data_loss ||
              error.code() == ErrorCode::unauthenticated || error.id().starts_with("VRG-TUF") ||
              error.id().starts_with("VRG-HTC")) {
-    if (attempts + 1 < kMaxAttempts) event = verifying ? Event::damaged : Event::retry;
+    if (doubts < kMaxAttempts) event = verifying ? Event::damaged : Event::retry;
   }
   return {event, {}, std::move(error)};
 }
@@ -70,7 +73,7 @@ Outcome ApplicationUpdate::act_pending(bool frozen) {
                   fmt::format("the agent ended {} times while it loaded this version", record_->starts))};
   }
   auto found = stages_.find(record_->desired);
-  if (!found) return outcome_of(std::move(found).error(), record_->attempts);
+  if (!found) return outcome_of(std::move(found).error(), doubts_);
   found_ = std::move(*found);
   return {Event::ok, "signatures checked, the device has what it needs", {}};
 }
@@ -89,8 +92,8 @@ Outcome ApplicationUpdate::act_downloading() {
     // A link that breaks often, and gets on all the same, is not waited for longer and longer.
     const bool gets_on = traffic.fetched_bytes > fetched_before && passes_by_itself(downloaded.error()) &&
                          !is_disk_trouble(downloaded.error());
-    if (gets_on) record_->attempts = 0;
-    return outcome_of(std::move(downloaded).error(), record_->attempts);
+    if (gets_on) record_->attempts = doubts_ = 0;
+    return outcome_of(std::move(downloaded).error(), doubts_);
   }
   downloaded_ = std::move(*downloaded);
   const auto took = static_cast<double>(ports_.clock.steady_ms() - start);
@@ -109,7 +112,8 @@ Outcome ApplicationUpdate::act_downloading() {
 Outcome ApplicationUpdate::act_verifying() {
   auto verified = stages_.verify(*downloaded_);
   if (!verified) {
-    auto outcome = outcome_of(std::move(verified).error(), std::max(record_->attempts, damaged_), true);
+    doubts_ = std::max(doubts_, damaged_);
+    auto outcome = outcome_of(std::move(verified).error(), doubts_, true);
     if (outcome.event == Event::damaged) ++damaged_;
     return outcome;
   }
@@ -121,10 +125,10 @@ Outcome ApplicationUpdate::act_verifying() {
 Outcome ApplicationUpdate::act_installing() {
   candidate_ = true;
   if (auto written = write_pointer("candidate", pointer_to(record_->desired)); !written) {
-    return outcome_of(std::move(written).error(), record_->attempts);
+    return outcome_of(std::move(written).error(), doubts_);
   }
   auto installed = stages_.install(*verified_);
-  if (!installed) return outcome_of(std::move(installed).error(), record_->attempts);
+  if (!installed) return outcome_of(std::move(installed).error(), doubts_);
   installed_ = std::move(*installed);
   return {Event::ok, "installed beside the running version", {}};
 }
@@ -134,7 +138,7 @@ Outcome ApplicationUpdate::act_trying() {
   for (const auto* key : {"golden_samples", "golden_passed", "latency_ms", "memory_bytes"}) numbers.erase(key);
   auto tested = stages_.try_out(*installed_, numbers);
   if (!tested) {
-    auto outcome = outcome_of(std::move(tested).error(), record_->attempts);
+    auto outcome = outcome_of(std::move(tested).error(), doubts_);
     if (outcome.event == Event::retry && record_->attempts + 1 >= kMaxAttempts) outcome.event = Event::give_up;
     // The content is what was signed: an engine that cannot read it will not be able to later.
     if (outcome.error->code() == ErrorCode::data_loss) outcome.event = Event::refuse;

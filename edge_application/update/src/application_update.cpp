@@ -112,6 +112,7 @@ bool ApplicationUpdate::advance(Outcome outcome) {
   } else {
     next.attempts = 0;
     next.retry_at_ms = 0;
+    doubts_ = 0;
   }
   if (!write_record(next)) {
     put_off(*record_);  // The disk does not write: the same step again, in a while.

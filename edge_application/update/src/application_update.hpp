@@ -123,6 +123,7 @@ class ApplicationUpdate {
   std::optional<VerifiedApplication> running_;     ///< What the active pointer names, checked in this run.
   std::int64_t watch_since_ms_ = 0;                ///< Of the steady clock.
   std::int64_t retry_steady_ms_ = 0;
+  std::int64_t doubts_ = 0;   ///< Errors of the present step that should not be.
   std::int64_t damaged_ = 0;  ///< How often what was fetched was not what was signed, one time after the other.
   std::uint64_t revision_ = 0;
 };

@@ -22,6 +22,8 @@ namespace verge::update {
     case ErrorCode::deadline_exceeded:
     case ErrorCode::cancelled:
     case ErrorCode::aborted: return true;
+    case ErrorCode::internal:
+    case ErrorCode::resource_exhausted: return error.id() == "VRG-HTC-009";  // A status of 5xx, or 429.
     default: return error.id() == "VRG-TUF-005";  // Expired: the hub will sign anew, or the clock will be set.
   }
 }

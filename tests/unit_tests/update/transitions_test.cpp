@@ -218,6 +218,36 @@ TEST(TransitionTableTest, ASwitchThatWasMadeIsFoundDoneAfterARestart) {
   EXPECT_EQ(bench.runtime.running->version, version(Quality::good, 1).desired.version);
 }
 
+TEST(Patience, WhatPassesByItselfNeverEndsAnUpdate) {
+  for (const auto& error : {network_error(), Error(ErrorCode::internal, "VRG-HTC-009", "status 500"),
+                            Error(ErrorCode::resource_exhausted, "VRG-HTC-009", "status 429")}) {
+    Bench bench;
+    bench.commit();
+    int failures = 0;
+    bench.network.fault = [&](std::string_view operation, const std::string&) -> Result<void> {
+      if (operation == "blob" && ++failures <= 12) return error;
+      return {};
+    };
+    bench.want(version(Quality::good, 1));
+    bench.run_to(Step::committed);
+    EXPECT_GE(failures, 12);
+  }
+}
+
+TEST(Patience, ThreeBreaksAndOneDoubtAreNoReasonToRefuse) {
+  Bench bench;
+  bench.commit();
+  int calls = 0;
+  bench.network.fault = [&](std::string_view operation, const std::string&) -> Result<void> {
+    if (operation != "blob" || ++calls > 12) return {};
+    if (calls % 4 != 0) return network_error();
+    return Error(ErrorCode::data_loss, "VRG-UPD-003", "more than was signed");
+  };
+  bench.want(version(Quality::good, 1));
+  bench.run_to(Step::committed);
+  EXPECT_GT(calls, 12);
+}
+
 TEST(TryAgain, BeginsAnewWhatWasRefusedAndNothingElse) {
   Bench bench;
   bench.commit();
