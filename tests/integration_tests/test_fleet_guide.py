@@ -72,7 +72,7 @@ def shell(tmp_path):
 
 def walk(shell, guide):
     """Runs every block; what the guide shows must be in what the programs said."""
-    ports = {"8700": str(free_port()), "8601": str(free_port())}
+    ports = {port: str(free_port()) for port in ("8700", "8701", "8601")}
 
     def with_ports(text):
         for port, other in ports.items():
