@@ -6,8 +6,11 @@
 
 #include "verge/wire/application.hpp"
 #include "verge/wire/application_selection.hpp"
+#include "verge/wire/at_rest_keys.hpp"
+#include "verge/wire/attestation_key.hpp"
 #include "verge/wire/bundle.hpp"
 #include "verge/wire/carried_bundle.hpp"
+#include "verge/wire/ceremony.hpp"
 #include "verge/wire/certificate_request.hpp"
 #include "verge/wire/custom_step.hpp"
 #include "verge/wire/delta_list.hpp"
@@ -22,13 +25,20 @@
 #include "verge/wire/fleet_freeze.hpp"
 #include "verge/wire/garbage_report.hpp"
 #include "verge/wire/golden.hpp"
+#include "verge/wire/measured_pin.hpp"
+#include "verge/wire/measured_policy.hpp"
+#include "verge/wire/measured_report.hpp"
+#include "verge/wire/measured_verdict.hpp"
 #include "verge/wire/metadata.hpp"
 #include "verge/wire/postprocessing.hpp"
 #include "verge/wire/preprocessing.hpp"
+#include "verge/wire/registry_token.hpp"
 #include "verge/wire/registry_usage.hpp"
 #include "verge/wire/reported_state.hpp"
 #include "verge/wire/target_custom.hpp"
 #include "verge/wire/token_request.hpp"
+#include "verge/wire/trust_changes.hpp"
+#include "verge/wire/trust_status.hpp"
 #include "verge/wire/version_floor.hpp"
 
 namespace verge::wire {
@@ -61,6 +71,16 @@ Result<void> read_example(const std::filesystem::path& file) {
   if (kind == "golden") return round_trip<Golden>(node, place, read_golden);
   if (kind == "edge_config") return round_trip<EdgeConfig>(node, place, read_edge_config);
   if (kind == "application") return round_trip<Application>(node, place, read_application);
+  if (kind == "at_rest_keys") return round_trip<AtRestKeys>(node, place, read_at_rest_keys);
+  if (kind == "attestation_key") return round_trip<AttestationKeyFile>(node, place, read_attestation_key_file);
+  if (kind == "ceremony") return round_trip<CeremonySettings>(node, place, read_ceremony_settings);
+  if (kind == "measured_pin") return round_trip<MeasuredPin>(node, place, read_measured_pin);
+  if (kind == "measured_policy") return round_trip<MeasuredPolicy>(node, place, read_measured_policy);
+  if (kind == "measured_report") return round_trip<MeasuredReport>(node, place, read_measured_report);
+  if (kind == "measured_verdict") return round_trip<MeasuredVerdict>(node, place, read_measured_verdict);
+  if (kind == "registry_token") return round_trip<RegistryToken>(node, place, read_registry_token);
+  if (kind == "trust_changes") return round_trip<TrustChanges>(node, place, read_trust_changes);
+  if (kind == "trust_status") return round_trip<TrustStatus>(node, place, read_trust_status);
   if (kind == "delta_list") return round_trip<DeltaList>(node, place, read_delta_list);
   if (kind == "bundle") return round_trip<Bundle>(node, place, read_bundle);
   if (kind == "carried_bundle") return round_trip<CarriedBundle>(node, place, read_carried_bundle);
