@@ -29,8 +29,8 @@ bool is_bin(const std::string& role) {
 std::string keys_of(const wire::TrustRole& role) {
   std::vector<std::string> texts;
   for (const auto& key : role.keys) {
-    texts.push_back(fmt::format("{} {}{}", key.name.value_or(key.id.substr(0, 12)), key.kind,
-                                key.held ? ", held by the hub" : ""));
+    texts.push_back(
+        fmt::format("{} {}{}", key.name.value_or(key.id.substr(0, 12)), key.kind, key.held ? ", held by the hub" : ""));
   }
   return fmt::format("{}", fmt::join(texts, "; "));
 }

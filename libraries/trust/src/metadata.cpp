@@ -22,7 +22,8 @@ using Kind = Node::Kind;
 /// `what` may hold pieces of what an attacker sent: logs and reports get nothing of it but plain characters.
 Error not_metadata(std::string_view role, std::string_view what) {
   std::string plain(what);
-  std::ranges::replace_if(plain, [](char c) { return c < ' ' || c > '~'; }, '?');
+  std::ranges::replace_if(
+      plain, [](char c) { return c < ' ' || c > '~'; }, '?');
   return Error(ErrorCode::data_loss, "VRG-TUF-002",
                fmt::format("expected metadata of role '{}', got something else: {}", role, plain));
 }

@@ -6,8 +6,8 @@
 
 namespace verge {
 
-/// Where the part called `file_name` lies: in $VERGE_PART_PATH when that is set, else beside the installed program, else
-/// in the build tree.
+/// Where the part called `file_name` lies: in $VERGE_PART_PATH when that is set, else beside the installed program,
+/// else in the build tree.
 [[nodiscard]] std::filesystem::path part_path(std::string_view file_name);
 
 }  // namespace verge
