@@ -177,6 +177,7 @@ Result<void> HubLink::join(const wire::Enrolment& enrolment) {
   identity.certificate = answer.certificate;
   identity.enrolled_with = crypto::sha256(enrolment.token);
   VERGE_TRY(adopt(identity, key));
+  ask_anew_ = true;  // What another hub, or one that was lost, has asked before says nothing about what this one asks.
   log_.info("joined the hub", {{"hub", identity.hub_url}, {"device", identity.device}});
   if (!unattested.empty()) log_.warning("it joined without an attestation key", {{"error", unattested}});
   return {};

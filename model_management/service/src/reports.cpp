@@ -82,6 +82,9 @@ void note_applications(Core& core, Change& change, const DeviceRecord& device, c
         row->state == "superseded") {
       continue;
     }
+    // Of a hub before this one, whose deployments had the same numbers.
+    const bool committed = application.update->state == wire::UpdateState::committed;
+    if (committed && application.update->digest != row->digest) continue;
     note_update(core, change, device, *row, *application.update);
   }
   // An application that is to end has ended when the device no longer has it.
