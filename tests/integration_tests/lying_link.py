@@ -12,13 +12,14 @@ LENGTH_LIES = ("cut", "longer", "less", "more", "wrong_total")
 
 
 class LyingLink:
-    """An HTTP proxy (CONNECT) between one device that has joined and its hub. Of the answers with content of a blob the part
-    `lies` has a wrong length, in one of LENGTH_LIES; of all answers the part `failures` is a 5xx or 429. Pieces of what is
-    passed on wait up to `delay_s`; at most `rate` bytes a second."""
+    """An HTTP proxy (CONNECT) between one device that has joined and its hub. Every `lie_every`-th answer with much content
+    of a blob has a wrong length, in one of LENGTH_LIES after the other; every `fail_every`-th answer for a blob is a 5xx or
+    429. Pieces of what is passed on wait up to `delay_s`; at most `rate` bytes a second."""
 
-    def __init__(self, hub, device, seed=1, lies=0.3, failures=0.1, delay_s=0.002, rate=20 << 20):
+    def __init__(self, hub, device, seed=1, lie_every=2, fail_every=6, delay_s=0.002, rate=20 << 20):
         link, self.random, self.lock, self.told = self, random.Random(seed), threading.Lock(), dict.fromkeys(LENGTH_LIES, 0)
-        self.lies, self.failures, self.delay_s, self.rate, self.refused, self.passed = lies, failures, delay_s, rate, 0, 0
+        self.lie_every, self.fail_every, self.delay_s, self.rate = lie_every, fail_every, delay_s, rate
+        self.blobs = self.large = self.refused = self.passed = 0
         self.hub, identity = hub, device.state / "identity"
         certificate = device.folder / "certificate.pem"
         certificate.write_text(json.loads((identity / "identity.json").read_text())["certificate"])
@@ -67,7 +68,8 @@ class LyingLink:
     def answer(self, device, hub, method, path, headers, body):
         """Whether the connection is still good for another request."""
         is_blob = path.startswith("/api/v1/device/blobs/")
-        if is_blob and self.dice("random") < self.failures:
+        self.blobs += is_blob
+        if is_blob and self.blobs % self.fail_every == 0:
             self.refused += 1
             status = self.dice("choice", (500, 502, 503, 429))
             retry = "Retry-After: 1\r\n" if status in (503, 429) else ""
@@ -77,9 +79,11 @@ class LyingLink:
         answer = hub.getresponse()
         content = answer.read()
         lie = None
-        if is_blob and answer.status in (200, 206) and len(content) > 4096 and self.dice("random") < self.lies:
-            lie = self.dice("choice", LENGTH_LIES)
-            self.told[lie] += 1
+        if is_blob and answer.status in (200, 206) and len(content) > 4096:
+            self.large += 1
+            if self.large % self.lie_every == 0:
+                lie = LENGTH_LIES[self.large // self.lie_every % len(LENGTH_LIES)]
+                self.told[lie] += 1
         length, part = len(content), self.dice("randint", 1, max(len(content) - 1, 1))
         told = {"longer": length + part, "less": part, "more": length + 777}.get(lie, length)
         head = [f"HTTP/1.1 {answer.status} {answer.reason}", f"Content-Length: {told}"]
