@@ -1,8 +1,9 @@
-"""A link whose far end has the hub's key and the device's: it ends TLS, and changes what the hub answers."""
+"""Links to a hub that do harm: a proxy that cuts, delays and refuses, and one that has the hub's key and lies."""
 
 import http.client
 import json
 import random
+import socket
 import socketserver
 import ssl
 import threading
@@ -11,28 +12,16 @@ import time
 LENGTH_LIES = ("cut", "longer", "less", "more", "wrong_total")
 
 
-class LyingLink:
-    """An HTTP proxy (CONNECT) between one device that has joined and its hub. Every `lie_every`-th answer with much content
-    of a blob has a wrong length, in one of LENGTH_LIES after the other; every `fail_every`-th answer for a blob is a 5xx or
-    429. Pieces of what is passed on wait up to `delay_s`; at most `rate` bytes a second."""
+class ConnectProxy:
+    """An HTTP proxy (CONNECT) at `url`; serve() gets each connection. Its chances come from `seed`."""
 
-    def __init__(self, hub, device, seed=1, lie_every=2, fail_every=6, delay_s=0.002, rate=20 << 20):
-        link, self.random, self.lock, self.told = self, random.Random(seed), threading.Lock(), dict.fromkeys(LENGTH_LIES, 0)
-        self.lie_every, self.fail_every, self.delay_s, self.rate = lie_every, fail_every, delay_s, rate
-        self.blobs = self.large = self.refused = self.passed = 0
-        self.hub, identity = hub, device.state / "identity"
-        certificate = device.folder / "certificate.pem"
-        certificate.write_text(json.loads((identity / "identity.json").read_text())["certificate"])
-        self.upstream = hub.tls((certificate, identity / "device.key"))
-        self.server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.server_side.load_cert_chain(hub.folder / "tls" / "server.pem", hub.folder / "tls" / "server_key.pem")
-        self.server_side.load_verify_locations(hub.ca)
-        self.server_side.verify_mode = ssl.CERT_OPTIONAL
+    def __init__(self, seed):
+        proxy, self.random, self.lock = self, random.Random(seed), threading.Lock()
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self):
                 try:
-                    link.serve(self)
+                    proxy.serve(self)
                 except (OSError, http.client.HTTPException):
                     pass  # The device has gone, or the hub has.
 
@@ -46,6 +35,81 @@ class LyingLink:
     def dice(self, kind, *arguments):
         with self.lock:
             return getattr(self.random, kind)(*arguments)
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class HostileProxy(ConnectProxy):
+    """An HTTP proxy (CONNECT) for one hub. `cut`: mean bytes from the hub until a tunnel is cut, 0: never. `refuse`: part of
+    the tunnels that is answered with 503. `delay_s`: longest pause before a piece is passed on."""
+
+    def __init__(self, seed=1, cut=0, refuse=0.0, delay_s=0.0):
+        self.cut, self.refuse, self.delay_s, self.tunnels, self.cuts, self.refused, self.passed = cut, refuse, delay_s, 0, 0, 0, 0
+        super().__init__(seed)
+
+    def serve(self, handler):
+        line = handler.rfile.readline().decode()
+        while handler.rfile.readline().strip():
+            pass
+        assert line.startswith("CONNECT "), line
+        host, port = line.split()[1].rsplit(":", 1)
+        if self.refuse and self.dice("random") < self.refuse:
+            self.refused += 1
+            handler.wfile.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+            return
+        self.tunnels += 1
+        hub = socket.create_connection((host.strip("[]"), int(port)))
+        handler.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        handler.wfile.flush()
+        back = threading.Thread(target=self.copy, args=(handler.connection, hub, None), daemon=True)
+        back.start()
+        self.copy(hub, handler.connection, int(self.dice("expovariate", 1 / self.cut)) + 1 if self.cut else None)
+        for side in (hub, handler.connection):
+            try:
+                side.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        back.join(timeout=5)
+        hub.close()
+
+    def copy(self, source, target, limit):
+        try:
+            while piece := source.recv(16384):
+                if limit is not None:
+                    if self.delay_s:
+                        time.sleep(self.dice("uniform", 0, self.delay_s))
+                    if limit <= len(piece):
+                        target.sendall(piece[:limit])
+                        self.cuts += 1
+                        return
+                    limit -= len(piece)
+                    self.passed += len(piece)
+                target.sendall(piece)
+        except OSError:
+            pass
+
+
+class LyingLink(ConnectProxy):
+    """An HTTP proxy (CONNECT) between one device that has joined and its hub. Every `lie_every`-th answer with much content
+    of a blob has a wrong length, in one of LENGTH_LIES after the other; every `fail_every`-th answer for a blob is a 5xx or
+    429. Pieces of what is passed on wait up to `delay_s`; at most `rate` bytes a second."""
+
+    def __init__(self, hub, device, seed=1, lie_every=2, fail_every=6, delay_s=0.002, rate=20 << 20):
+        self.told = dict.fromkeys(LENGTH_LIES, 0)
+        self.lie_every, self.fail_every, self.delay_s, self.rate = lie_every, fail_every, delay_s, rate
+        self.blobs = self.large = self.refused = self.passed = 0
+        self.hub, identity = hub, device.state / "identity"
+        certificate = device.folder / "certificate.pem"
+        certificate.write_text(json.loads((identity / "identity.json").read_text())["certificate"])
+        self.upstream = hub.tls((certificate, identity / "device.key"))
+        self.server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.server_side.load_cert_chain(hub.folder / "tls" / "server.pem", hub.folder / "tls" / "server_key.pem")
+        self.server_side.load_verify_locations(hub.ca)
+        self.server_side.verify_mode = ssl.CERT_OPTIONAL
+
+        super().__init__(seed)
 
     def serve(self, handler):
         assert handler.rfile.readline().startswith(b"CONNECT ")
@@ -104,7 +168,3 @@ class LyingLink:
             time.sleep(self.dice("uniform", 0, self.delay_s) + len(piece) / self.rate)
             device.sendall(piece)
             self.passed += len(piece)
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
