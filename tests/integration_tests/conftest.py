@@ -35,10 +35,10 @@ def photograph(name):
 class Agent:
     """A running agent. `log` holds what it has written to standard error so far."""
 
-    def __init__(self, config, environment=None):
+    def __init__(self, config, environment=None, program=("verge-agent",)):
         self.log_path = config.parent / "agent.log"
         self.start = time.monotonic()
-        self.process = subprocess.Popen([BUILD / "bin" / "verge-agent", "--config", config],
+        self.process = subprocess.Popen([BUILD / "bin" / program[0], "--config", config, *program[1:]],
                                         stderr=open(self.log_path, "a"), env={**os.environ, **(environment or {})})
         self.url = self.wait(r"ready.*url=(\S+)")[1]
 

@@ -23,6 +23,8 @@ def faketime(offset):
     """The environment of a program whose clock is `offset` ("+400d") wrong. Its stop-watches go right."""
     if not os.path.exists(FAKETIME):
         pytest.skip("needs Debian's package 'faketime'")
+    # The library, not the program of that name: that one leaves a semaphore behind when it is killed, and ends when a
+    # later process of the same number finds it.
     return {"LD_PRELOAD": FAKETIME, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
 
@@ -101,6 +103,9 @@ def real_package(folder, version, prefix="", **metadata):
 class Device:
     """A device: its folder, and its agent when it runs."""
 
+    program = ("verge-agent",)
+    """What starts the agent, with its options."""
+
     def __init__(self, fleet, name, configuration="", hub=""):
         self.fleet, self.name, self.folder, self.agent = fleet, name, fleet.folder / name, None
         self.configuration = configuration
@@ -126,7 +131,7 @@ class Device:
         log = self.folder / "agent.log"
         if log.exists():
             log.rename(self.folder / f"agent-{len(list(self.folder.glob('agent-*.log')))}.log")
-        self.agent = Agent(self.folder / "edge_config.yaml", environment)
+        self.agent = Agent(self.folder / "edge_config.yaml", environment, self.program)
         return self
 
     def kill(self):
@@ -212,8 +217,8 @@ class Fleet:
         from conftest import BUILD
         return BUILD / "bin" / "verge"
 
-    def device(self, name, configuration="", start=True, hub=""):
-        device = Device(self, name, configuration, hub).enrol()
+    def device(self, name, configuration="", start=True, hub="", kind=Device):
+        device = kind(self, name, configuration, hub).enrol()
         self.devices.append(device)
         return device.start().joined() if start else device
 

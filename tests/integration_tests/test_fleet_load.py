@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import queue
+import select
 import statistics
 import threading
 import time
@@ -29,8 +30,8 @@ class Load:
     `answers`: (scheduled, seconds from then to the answer, status, version, label).
     """
 
-    def __init__(self, url, body, rate, senders=48):
-        self.host, self.body, self.rate = url.removeprefix("http://"), body, rate
+    def __init__(self, url, body, rate, senders=48, model=MODEL):
+        self.host, self.body, self.rate, self.model = url.removeprefix("http://"), body, rate, model
         self.answers, self.due, self.stopped = [], queue.SimpleQueue(), threading.Event()
         self.threads = [threading.Thread(target=self.send, daemon=True) for _ in range(senders)]
         self.clock = threading.Thread(target=self.schedule, daemon=True)
@@ -61,8 +62,10 @@ class Load:
         connection = http.client.HTTPConnection(self.host, timeout=60)
         connection.connect()
         while (at := self.due.get()) is not None:
+            if connection.sock and select.select([connection.sock], [], [], 0)[0]:
+                connection.close()  # The server has ended it; urllib3 and its like look, too, before they ask again.
             try:
-                connection.request("POST", f"/v2/models/{MODEL}/predict", self.body)
+                connection.request("POST", f"/v2/models/{self.model}/predict", self.body)
                 answer = connection.getresponse()
                 text = answer.read()
                 version, label = None, text[:200].decode(errors="replace")

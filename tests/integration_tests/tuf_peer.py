@@ -4,6 +4,7 @@ import datetime
 import functools
 import hashlib
 import http.server
+import os
 import subprocess
 import tempfile
 import threading
@@ -11,6 +12,7 @@ import time
 
 import pytest
 from conftest import BUILD
+from fleet import faketime
 from securesystemslib.signer import Signature, SSlibKey
 from tuf.api.metadata import (DelegatedRole, Delegations, Metadata, MetaFile, Root, Snapshot,
                               TargetFile, Targets, Timestamp)
@@ -101,9 +103,9 @@ class Client:
         assert done.returncode == 0, done.stderr
 
     def run(self, *arguments, days=0):
-        faketime = ["faketime", "-f", f"+{days}d"] if days else []
-        return subprocess.run([*faketime, CLIENT, "--metadata-dir", self.metadata, *map(str, arguments)],
-                              capture_output=True, text=True, timeout=60)
+        environment = {**os.environ, **faketime(f"+{days}d")} if days else None
+        return subprocess.run([CLIENT, "--metadata-dir", self.metadata, *map(str, arguments)], capture_output=True,
+                              text=True, timeout=60, env=environment)
 
     def refresh(self, **options):
         """The identifier of the error, "" when there is none."""
