@@ -1,67 +1,36 @@
 """A hub in the hands of an attacker: it has the address, certificate and content, and offers what metadata it likes."""
 
-import functools
 import hashlib
-import http.server
-import json
-import re
 import ssl
-import threading
-import time
 
+import hub_front
 from tuf_peer import Peer
 
 
-class HostileHub:
+class HostileHub(hub_front.HubFront):
     """Serves on the port of a hub that was stopped, with its certificate. `folder` has the metadata; `instead` maps a
-    file's name to content in its place (None: endless); `desired` is what devices are to run."""
+    file's name to content in its place (None: endless)."""
 
     def __init__(self, hub, folder):
         self.blobs = hub.folder / "blobs" / "sha256"
-        self.folder, self.instead, self.desired, self.version, self.reports = folder, {}, [], 1000, []
-        self.changed_blobs = {}
+        self.folder, self.instead, self.changed_blobs = folder, {}, {}
         self.sent = 0
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(hub.folder / "tls" / "server.pem", hub.folder / "tls" / "server_key.pem")
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_verify_locations(hub.ca)
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", hub.port),
-                                                      functools.partial(Handler, self))
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(context, Handler, hub.port)
 
     def ask_for(self, application, version, digest, target=None):
-        self.desired = [{"application": application, "version": version, "digest": digest, "deployment": "d-666",
-                         "watch": {"duration_s": 0}, "target": target or f"models/{application}/{version}.json"}]
-        self.version += 1
+        self.want({"application": application, "version": version, "digest": digest, "deployment": "d-666",
+                   "watch": {"duration_s": 0}, "target": target or f"models/{application}/{version}.json"})
 
     def blob(self, digest):
         found = next(self.blobs.rglob(digest.removeprefix("sha256:")), None)
         return self.changed_blobs.get(digest) or (found.read_bytes() if found else None)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def __init__(self, hub, *arguments):
-        self.hub = hub
-        super().__init__(*arguments)
-
-    def log_message(self, *_):
-        pass
-
-    def answer(self, status, body=b"", headers=()):
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
+class Handler(hub_front.Handler):
     def endless(self):
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
@@ -73,37 +42,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.hub.sent += 0x10000
         except OSError:
             self.close_connection = True
+        return self.ANSWERED
 
-    def do_PUT(self):
-        self.hub.reports.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.answer(200, json.dumps({"continuation": "c", "desired_version": self.hub.version,
-                                     "time_ms": int(time.time() * 1000)}).encode())
+    def blob(self, digest):
+        return self.hub.blob(digest)
 
-    def do_GET(self):
-        path = self.path.partition("?")[0]
-        if path == "/api/v1/device/desired":
-            return self.wait_for_news()
-        if path.startswith("/api/v1/device/blobs/"):
-            body = self.hub.blob(path.rpartition("/")[2])
-            return self.answer(404) if body is None else self.answer(200, body)
-        name = path.removeprefix("/tuf/metadata/")
+    def metadata(self, name):
         if name in self.hub.instead:
             content = self.hub.instead[name]
-            return self.endless() if content is None else self.answer(200, content)
+            return self.endless() if content is None else content
         file = self.hub.folder / name
-        if path.startswith("/tuf/metadata/") and file.is_file():
-            return self.answer(200, file.read_bytes())
-        return self.answer(404, b'{"error": "none", "id": "VRG-TUF-011"}', [("Content-Type", "application/json")])
-
-    def wait_for_news(self):
-        after = int(re.search(r"after=(-?\d+)", self.path)[1])
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
-            if self.hub.version > after:
-                return self.answer(200, json.dumps({"version": self.hub.version, "device": "cam-1",
-                                                    "applications": self.hub.desired}).encode())
-            time.sleep(0.02)
-        return self.answer(204)
+        return file.read_bytes() if file.is_file() else None
 
 
 class ModelPeer(Peer):
