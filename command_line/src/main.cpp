@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   verge::cli::add_deploy_commands(app, action);
   verge::cli::add_fleet_commands(app, action);
   verge::cli::add_measured_commands(app, action);
+  verge::cli::add_telemetry_commands(app, action);
   verge::cli::add_trust_commands(app, action);
   verge::cli::add_bundle_commands(app, action);
   verge::cli::add_completion_command(app, action);

@@ -6,7 +6,9 @@
 
 #include <fmt/format.h>
 
+#include "spools.hpp"
 #include "verge/crypto/sha256.hpp"
+#include "verge/spool/stored.hpp"
 
 namespace verge::agent {
 namespace {
@@ -63,6 +65,7 @@ AtRest::AtRest(Log& log, const wire::AtRest& configured, const std::filesystem::
                std::unique_ptr<at_rest::KeyStore> store)
     : log_(log),
       configured_(configured),
+      spools_(spools_folder(state_directory).string()),
       store_(std::move(store)),
       warning_(store_->warning()),
       disk_(state_directory),
@@ -77,7 +80,8 @@ Result<std::unique_ptr<AtRest>> AtRest::open(Log& log, const wire::AtRest& confi
   std::unique_ptr<AtRest> made(new AtRest(log, configured, state_directory, std::move(store)));
   if (!made->warning_.empty()) log.warning("encryption at rest", {{"warning", made->warning_}});
   VERGE_TRY(remove_compiled(made->disk_));
-  VERGE_TRY(update::encrypt_store(made->disk_, made->store_->keys()));
+  VERGE_TRY(update::encrypt_store(made->disk_, made->keys()));
+  VERGE_TRY(spool::reseal(real_file_system(), made->spools_, made->keys(), &made->keys()));
   const auto locking =
       configured.lock == wire::AtRestLock::required ? at_rest::Locking::required : at_rest::Locking::best_effort;
   VERGE_ASSIGN(made->packages_,
@@ -93,6 +97,7 @@ Result<void> AtRest::undo(Log& log, const std::filesystem::path& state_directory
     VERGE_ASSIGN(const auto store, at_rest::KeyStore::open(folder));
     update::DiskFiles disk(state_directory);
     VERGE_TRY(update::decrypt_store(disk, store->keys()));
+    VERGE_TRY(spool::reseal(real_file_system(), spools_folder(state_directory).string(), store->keys(), nullptr));
   }
   VERGE_TRY(at_rest::KeyStore::remove(folder));
   log.info("encryption at rest is switched off: what was stored is decrypted, and its keys are removed");
@@ -125,7 +130,9 @@ Result<void> AtRest::look_after_keys(const std::stop_token& stop) {
     if (more) ++renewed;
   }
   VERGE_ASSIGN(const bool old, files_.has_old());
-  if (old || stop.stop_requested()) return {};
+  // What waits in spools keeps the key until it is delivered, or sealed anew at the next start.
+  VERGE_ASSIGN(const bool spooled, spool::has_old(real_file_system(), spools_, keys()));
+  if (old || spooled || stop.stop_requested()) return {};
   VERGE_TRY(store_->forget_old());
   log_.info("everything is encrypted with the new data key; the one before is forgotten", {{"files", renewed}});
   return {};

@@ -35,6 +35,7 @@ class AtRest {
   AtRest& operator=(const AtRest&) = delete;
 
   [[nodiscard]] update::Files& files() noexcept { return files_; }
+  [[nodiscard]] const at_rest::DataKeys& keys() const noexcept { return store_->keys(); }
   [[nodiscard]] MemoryPackages& packages() noexcept { return *packages_; }
   /// What the owner of the device should know; may be none.
   [[nodiscard]] std::vector<std::string> messages() const;
@@ -47,6 +48,7 @@ class AtRest {
 
   Log& log_;
   wire::AtRest configured_;
+  const std::string spools_;  ///< Folder of what waits for its receivers; it is encrypted with the same keys.
   std::unique_ptr<at_rest::KeyStore> store_;
   std::string warning_;
   update::DiskFiles disk_;

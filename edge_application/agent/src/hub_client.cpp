@@ -4,8 +4,10 @@
 
 #include <fmt/format.h>
 
+#include "default_route.hpp"
 #include "verge/base/file.hpp"
 #include "verge/wire/delta_list.hpp"
+#include "verge/wire/telemetry_answer.hpp"
 
 namespace verge::agent {
 namespace {
@@ -26,7 +28,8 @@ Result<Document> read_reply(const http_client::Reply& reply, std::string_view wh
 HubClient::HubClient(std::string version, const wire::Hub& configured, const std::filesystem::path& state_directory)
     : version_(std::move(version)),
       configured_(configured),
-      policy_(configured.downloads.value_or(wire::HubDownloads{}), state_directory / "downloads.txt") {}
+      policy_(configured.downloads.value_or(wire::HubDownloads{}), state_directory / "downloads.txt",
+              [] { return default_route_interface(); }) {}
 
 Result<http_client::ClientOptions> HubClient::options_for(const std::string& hub_url,
                                                           const std::string& ca_certificate) const {
@@ -50,7 +53,7 @@ Result<void> HubClient::use(const wire::Identity& identity, const crypto::Privat
   if (configured_.downloads && configured_.downloads->max_bytes_per_s) {
     options.max_download_bytes_per_s = static_cast<std::uint64_t>(*configured_.downloads->max_bytes_per_s);
   }
-  Client made[3];
+  Client made[4];
   for (auto& one : made) {
     VERGE_ASSIGN(auto client, http_client::Client::create(options));
     one = std::move(client);
@@ -59,6 +62,7 @@ Result<void> HubClient::use(const wire::Identity& identity, const crypto::Privat
   desired_ = std::move(made[0]);
   reports_ = std::move(made[1]);
   content_ = std::move(made[2]);
+  telemetry_ = std::move(made[3]);
   return {};
 }
 
@@ -86,6 +90,7 @@ Result<std::vector<update::DeltaOffer>> HubClient::deltas(const std::string& pac
   VERGE_ASSIGN(const auto list, read_reply<wire::DeltaList>(reply, "the deltas", wire::read_delta_list));
   std::vector<update::DeltaOffer> offers;
   for (const auto& delta : list.deltas) {
+    offered_deltas_.insert(delta.digest);
     offers.push_back({delta.from, delta.to, delta.digest, static_cast<std::uint64_t>(delta.size_bytes)});
   }
   const auto patience = configured_.downloads ? configured_.downloads->wait_for_delta_s : 0;
@@ -106,12 +111,14 @@ Result<std::vector<update::DeltaOffer>> HubClient::deltas(const std::string& pac
 Result<void> HubClient::blob(const std::string& digest, std::uint64_t offset,
                              const std::function<Result<void>(std::span<const std::byte>)>& sink) {
   VERGE_ASSIGN(const Client hub, client(&HubClient::content_));
-  VERGE_TRY(policy_.admit(std::time(nullptr)));
+  DownloadContent content{offered_deltas_.contains(digest), offset};
+  VERGE_TRY(policy_.admit(std::time(nullptr), content));
   const auto counted = [&](std::span<const std::byte> bytes) -> Result<void> {
     const auto now = std::time(nullptr);
     policy_.count(bytes.size(), now);
     VERGE_TRY(sink(bytes));
-    return policy_.admit(now);
+    content.bytes_there += bytes.size();
+    return policy_.admit(now, content);
   };
   auto done = hub->download("/api/v1/device/blobs/" + digest, offset, counted, 30s, stop_);
   policy_.save();
@@ -138,6 +145,23 @@ Result<wire::ReportAnswer> HubClient::report(const wire::ReportedState& state) {
   call.body = wire::write_json_line(wire::to_node(state));
   VERGE_ASSIGN(const http_client::Reply reply, hub->send(call, stop_));
   return read_reply<wire::ReportAnswer>(reply, "the answer to a report", wire::read_report_answer);
+}
+
+Result<std::int64_t> HubClient::telemetry(std::string batch, const std::stop_token& stop) {
+  constexpr int kTooMany = 429;
+  VERGE_ASSIGN(const Client hub, client(&HubClient::telemetry_));
+  http_client::Call call;
+  call.method = "POST";
+  call.path = "/api/v1/device/telemetry";
+  call.body = std::move(batch);
+  VERGE_ASSIGN(const http_client::Reply reply, hub->send(call, stop));
+  if (reply.status == kTooMany) {
+    const auto error = http_client::error_of(reply);
+    return Error(ErrorCode::unavailable, error.id(), error.message());
+  }
+  VERGE_ASSIGN(const auto answer,
+               read_reply<wire::TelemetryAnswer>(reply, "the answer to telemetry", wire::read_telemetry_answer));
+  return answer.stored_to;
 }
 
 Result<wire::CertificateAnswer> HubClient::certificate(const std::string& hub_url, const std::string& ca_certificate,

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <stop_token>
 #include <string>
 
@@ -21,7 +22,7 @@
 
 namespace verge::agent {
 
-/// Thread-safe; its three kinds of call do not wait for one another. Errors: those of http_client.
+/// Thread-safe; its four kinds of call do not wait for one another. Errors: those of http_client.
 class HubClient final : public update::Network {
  public:
   /// `state_directory` keeps what the policy counts. Errors of use() tell of a proxy's authority that cannot be read.
@@ -42,6 +43,10 @@ class HubClient final : public update::Network {
   Result<std::optional<wire::DesiredState>> desired(std::int64_t after, int wait_s);
   Result<wire::ReportAnswer> report(const wire::ReportedState& state);
 
+  /// Sends a TelemetryBatch; gives up to which number the hub has its stream. Errors: unavailable, also when the hub
+  /// asks to wait; those of the hub.
+  Result<std::int64_t> telemetry(std::string batch, const std::stop_token& stop);
+
   /// Joins or renews; needs no certificate.
   Result<wire::CertificateAnswer> certificate(const std::string& hub_url, const std::string& ca_certificate,
                                               const wire::CertificateRequest& request);
@@ -58,11 +63,13 @@ class HubClient final : public update::Network {
   wire::Hub configured_;
   DownloadPolicy policy_;                                                   ///< Of the thread that updates.
   std::map<std::string, std::chrono::steady_clock::time_point> waits_for_;  ///< Since when, by package.
+  std::set<std::string> offered_deltas_;                                    ///< By digest.
   std::stop_token stop_;
   std::mutex mutex_;
   Client desired_;
   Client reports_;
   Client content_;
+  Client telemetry_;  ///< Its own: what the hub throttles is telemetry, and nothing else.
 };
 
 }  // namespace verge::agent

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include "at_rest.hpp"
+#include "spools.hpp"
+#include "verge/spool/stored.hpp"
 
 namespace verge::agent {
 namespace {
@@ -57,6 +59,8 @@ Result<void> reset(const std::filesystem::path& state_directory) {
   VERGE_TRY(at_rest::KeyStore::remove(keys_folder(state_directory)));
   update::DiskFiles disk(state_directory);
   VERGE_TRY(update::clear_store(disk));
+  VERGE_ASSIGN(const auto spools, spool::folders_below(real_file_system(), spools_folder(state_directory).string()));
+  for (const auto& folder : spools) VERGE_TRY(spool::remove(real_file_system(), folder));
   fmt::print("the keys and what they had encrypted are removed; start the agent: the hub sends the models again\n");
   return {};
 }

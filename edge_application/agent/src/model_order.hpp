@@ -13,6 +13,8 @@
 
 namespace verge::agent {
 
+class Spools;
+
 struct ModelOrder {
   wire::ModelEntry entry;
   std::string digest;  ///< That the package must have; empty: any.
@@ -26,6 +28,7 @@ struct ServingOptions {
   std::uint64_t max_image_pixels = 50'000'000;
   std::optional<wire::Isolation> isolation;  ///< Of models that say nothing of it.
   wire::CustomSteps custom_steps;            ///< What holds for functions that packages bring along.
+  Spools* spools = nullptr;                  ///< Null: there is no place for any.
   double slow_request_ms = 0;                ///< 0: none is slow.
   std::uint64_t model_memory_bytes = 0;      ///< That the models' budgets may add up to; 0: no limit.
 };

@@ -120,34 +120,74 @@ const std::optional<wire::OnlyWhen>& condition_of(const wire::Sink& sink) {
   return kAlways;
 }
 
+const std::optional<wire::Spool>& spool_of(const wire::Sink& sink) {
+  static const std::optional<wire::Spool> kNone;
+  if (sink.mqtt) return sink.mqtt->spool;
+  if (sink.webhook) return sink.webhook->spool;
+  return kNone;
+}
+
+/// Who gets the events: what stands in a spool is for nobody else.
+std::string receiver_of(const wire::Sink& sink) {
+  if (sink.webhook) return sink.webhook->url;
+  const auto& broker = sink.mqtt->broker;
+  return fmt::format("{}:{} {}", broker.host, broker.port.value_or(0), sink.mqtt->topic);
+}
+
+/// Null: the sink wants none.
+Result<std::shared_ptr<spool::Spool>> open_spool(const wire::PipelineEntry& entry, std::size_t number, Spools* spools) {
+  const auto& sink = entry.sinks[number];
+  const auto& wanted = spool_of(sink);
+  if (!wanted) return std::shared_ptr<spool::Spool>();
+  if (spools == nullptr) {
+    return Error(ErrorCode::failed_precondition, "VRG-AGT-090",
+                 fmt::format("pipeline '{}': a 'spool' needs a 'state_directory', where events are kept; add one, or "
+                             "leave 'spool' out",
+                             entry.name));
+  }
+  const auto same = [&](const wire::Sink& other) {
+    return kind_of(other) == kind_of(sink) && spool_of(other) && receiver_of(other) == receiver_of(sink);
+  };
+  const auto nth = std::ranges::count_if(std::span(entry.sinks).first(number), same);
+  return spools->open(*wanted, entry.name, kind_of(sink), fmt::format("{} {}", receiver_of(sink), nth));
+}
+
 Result<std::unique_ptr<pipeline::Sink>> open_mqtt(const wire::MqttSink& sink, std::string_view pipeline,
-                                                  std::size_t number, const pipeline::OnSinkError& on_error) {
+                                                  std::size_t number, const pipeline::OnSinkError& on_error,
+                                                  std::shared_ptr<spool::Spool> spool) {
   VERGE_ASSIGN(const auto options, broker_of(sink.broker, pipeline, fmt::format("sink{}", number)));
-  return pipeline::mqtt_sink(
-      options, {sink.topic, static_cast<int>(sink.qos), sink.retain, static_cast<std::size_t>(sink.queue)}, on_error);
+  pipeline::MqttTopic topic{sink.topic, static_cast<int>(sink.qos), sink.retain, static_cast<std::size_t>(sink.queue),
+                            std::move(spool)};
+  return pipeline::mqtt_sink(options, std::move(topic), on_error);
 }
 
 Result<std::unique_ptr<pipeline::Sink>> open_webhook(const wire::WebhookSink& sink,
-                                                     const pipeline::OnSinkError& on_error) {
+                                                     const pipeline::OnSinkError& on_error,
+                                                     std::shared_ptr<spool::Spool> spool) {
   pipeline::WebhookOptions options;
   options.url = sink.url;
   options.token = sink.token.value_or("");
   options.authority = sink.authority.value_or("");
   options.timeout = std::chrono::milliseconds(sink.timeout_ms);
   options.queue = static_cast<std::size_t>(sink.queue);
+  options.spool = std::move(spool);
   return pipeline::webhook_sink(std::move(options), on_error);
 }
 
-Result<std::unique_ptr<pipeline::Sink>> open_sink(const wire::Sink& sink, std::string_view pipeline, std::size_t number,
-                                                  const pipeline::OnSinkError& on_error,
+Result<std::unique_ptr<pipeline::Sink>> open_sink(const wire::PipelineEntry& entry, std::size_t number,
+                                                  const pipeline::OnSinkError& on_error, Spools* spools,
                                                   std::shared_ptr<pipeline::Preview>& preview) {
+  const auto& sink = entry.sinks[number];
   if (sink.json_lines) {
     return pipeline::json_lines_sink(sink.json_lines->path,
                                      static_cast<std::uint64_t>(sink.json_lines->max_bytes.value_or(0)));
   }
   if (sink.video) return pipeline::video_sink(sink.video->path, sink.video->frames_per_second);
-  if (sink.mqtt) return open_mqtt(*sink.mqtt, pipeline, number, on_error);
-  if (sink.webhook) return open_webhook(*sink.webhook, on_error);
+  if (sink.mqtt || sink.webhook) {
+    VERGE_ASSIGN(auto spool, open_spool(entry, number, spools));
+    if (sink.mqtt) return open_mqtt(*sink.mqtt, entry.name, number, on_error, std::move(spool));
+    return open_webhook(*sink.webhook, on_error, std::move(spool));
+  }
   preview = std::make_shared<pipeline::Preview>();
   return pipeline::preview_sink(preview, sink.preview->max_rate_hz, static_cast<int>(sink.preview->quality));
 }
@@ -224,14 +264,23 @@ Result<OpenedSource> open_source(const wire::PipelineEntry& entry, const pipelin
   return opened;
 }
 
-Result<OpenedSinks> open_sinks(const wire::PipelineEntry& entry, const pipeline::OnSinkError& on_error) {
+Result<OpenedSinks> open_sinks(const wire::PipelineEntry& entry, const pipeline::OnSinkError& on_error,
+                               Spools* spools) {
   OpenedSinks opened;
   for (const auto& sink : entry.sinks) {
-    VERGE_ASSIGN(auto made, open_sink(sink, entry.name, opened.sinks.size(), on_error, opened.preview));
+    VERGE_ASSIGN(auto made, open_sink(entry, opened.sinks.size(), on_error, spools, opened.preview));
     if (const auto& only = condition_of(sink)) made = pipeline::filtered(filter_of(*only), std::move(made));
     opened.sinks.push_back(std::move(made));
   }
   return opened;
+}
+
+bool wants_spool(const wire::Sink& sink) {
+  return spool_of(sink).has_value();
+}
+
+bool wants_spool(const wire::PipelineEntry& entry) {
+  return std::ranges::any_of(entry.sinks, [](const wire::Sink& sink) { return wants_spool(sink); });
 }
 
 std::string_view kind_of(const wire::Source& source) {

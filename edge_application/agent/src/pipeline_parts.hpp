@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "spools.hpp"
 #include "verge/pipeline/preview.hpp"
 #include "verge/pipeline/runner.hpp"
 #include "verge/wire/edge_config.hpp"
@@ -28,8 +29,12 @@ struct OpenedSinks {
   std::vector<std::unique_ptr<pipeline::Sink>> sinks;
   std::shared_ptr<pipeline::Preview> preview;  ///< Null: there is none.
 };
-/// Errors: those of the sinks; VRG-AGT-031.
-Result<OpenedSinks> open_sinks(const wire::PipelineEntry& entry, const pipeline::OnSinkError& on_error);
+/// Errors: those of the sinks and of Spools::open(); VRG-AGT-031; failed_precondition (VRG-AGT-090 a sink wants a
+/// spool, and `spools` is null).
+Result<OpenedSinks> open_sinks(const wire::PipelineEntry& entry, const pipeline::OnSinkError& on_error, Spools* spools);
+/// Whether events of the sink, or of one of the pipeline's, are kept in a spool.
+[[nodiscard]] bool wants_spool(const wire::Sink& sink);
+[[nodiscard]] bool wants_spool(const wire::PipelineEntry& entry);
 
 /// "camera", "stream", …
 [[nodiscard]] std::string_view kind_of(const wire::Source& source);

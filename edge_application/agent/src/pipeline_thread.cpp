@@ -28,6 +28,19 @@ class Throttle {
   long long held_back_ = 0;
 };
 
+nlohmann::json spool_json(const spool::Counts& counts) {
+  return {{"stored", counts.stored},
+          {"delivered", counts.delivered},
+          {"waiting", counts.waiting},
+          {"dropped",
+           {{"full", counts.dropped_full},
+            {"too_old", counts.dropped_old},
+            {"refused", counts.refused},
+            {"damaged", counts.damaged}}},
+          {"disk_bytes", counts.disk_bytes},
+          {"disk_trouble", counts.disk_trouble}};
+}
+
 }  // namespace
 
 /// A model of the repository, as a pipeline sees it.
@@ -133,7 +146,7 @@ class PipelineThread::Reporter final : public pipeline::Observer {
 
 Result<std::unique_ptr<PipelineThread>> PipelineThread::start(const wire::PipelineEntry& entry,
                                                               const inference_api::ModelRepository& models,
-                                                              telemetry::Metrics& metrics, Log& log) {
+                                                              telemetry::Metrics& metrics, Log& log, Spools* spools) {
   VERGE_TRY(check_pipeline(entry, "application"));
   std::unique_ptr<PipelineThread> started(new PipelineThread);
   started->entry_ = entry;
@@ -144,9 +157,14 @@ Result<std::unique_ptr<PipelineThread>> PipelineThread::start(const wire::Pipeli
   pipeline::Connection connection;
   connection.on_connected = [&reporter](std::int64_t reconnects) { reporter.on_connected(reconnects); };
   connection.on_lost = [&reporter](const Error& error) { reporter.on_lost(error); };
-  VERGE_ASSIGN(auto sinks, open_sinks(entry, [&reporter](const Error& error) { reporter.on_sink_error(error); }));
+  VERGE_ASSIGN(auto sinks, open_sinks(
+                               entry, [&reporter](const Error& error) { reporter.on_sink_error(error); }, spools));
   started->sinks_ = std::move(sinks.sinks);
   started->preview_ = std::move(sinks.preview);
+  for (std::size_t i = 0; i < entry.sinks.size(); ++i) {
+    if (!wants_spool(entry.sinks[i])) continue;
+    started->spool_metrics_[i] = metrics.spool(entry.name, std::to_string(i), kind_of(entry.sinks[i]));
+  }
   VERGE_ASSIGN(auto source, open_source(entry, connection));
   if (source.reconnects) reporter.await_source();
   started->source_ = std::move(source.source);
@@ -193,6 +211,7 @@ std::string PipelineThread::status_json() const {
       sink["delivered"] = deliveries.delivered;
       sink["dropped"] = deliveries.dropped;
       sink["waiting"] = deliveries.waiting;
+      if (deliveries.spool) sink["spool"] = spool_json(*deliveries.spool);
     }
     status["sinks"].push_back(std::move(sink));
   }
@@ -204,6 +223,7 @@ void PipelineThread::refresh_metrics() const {
     if (!entry_.sinks[i].mqtt && !entry_.sinks[i].webhook) continue;
     const auto deliveries = sinks_[i]->deliveries();
     reporter_->metrics().set_deliveries(i, kind_of(entry_.sinks[i]), deliveries.delivered, deliveries.dropped);
+    if (deliveries.spool) spool_metrics_.at(i)->set(*deliveries.spool);
   }
 }
 

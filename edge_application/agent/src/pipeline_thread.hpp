@@ -20,10 +20,10 @@ namespace verge::agent {
 class PipelineThread {
  public:
   /// Opens source and sinks first; cameras, streams and brokers are waited for in the background. References must
-  /// outlive it. Errors: those of the parts.
+  /// outlive it; `spools` is null where there is no place for any. Errors: those of the parts.
   static Result<std::unique_ptr<PipelineThread>> start(const wire::PipelineEntry& entry,
                                                        const inference_api::ModelRepository& models,
-                                                       telemetry::Metrics& metrics, Log& log);
+                                                       telemetry::Metrics& metrics, Log& log, Spools* spools);
   ~PipelineThread();
   PipelineThread(const PipelineThread&) = delete;
   PipelineThread& operator=(const PipelineThread&) = delete;
@@ -55,6 +55,7 @@ class PipelineThread {
   std::shared_ptr<pipeline::Preview> preview_;
   std::shared_ptr<pipeline::SampleQueue> inbox_;
   std::vector<std::unique_ptr<pipeline::Sink>> sinks_;
+  std::map<std::size_t, std::shared_ptr<telemetry::SpoolMetrics>> spool_metrics_;  ///< By the sink's number.
   std::unique_ptr<pipeline::Source> source_;
   std::atomic<bool> ended_{false};
   std::jthread thread_;

@@ -79,6 +79,59 @@ struct PipelineFamilies {
   prometheus::Family<prometheus::Histogram>& ages;
 };
 
+struct SpoolFamilies {
+  prometheus::Family<prometheus::Counter>& records;
+  prometheus::Family<prometheus::Counter>& syncs;
+  prometheus::Family<prometheus::Counter>& written;
+  prometheus::Family<prometheus::Gauge>& waiting;
+  prometheus::Family<prometheus::Gauge>& disk;
+  prometheus::Family<prometheus::Gauge>& trouble;
+};
+
+class PrometheusSpool final : public SpoolMetrics {
+ public:
+  PrometheusSpool(const SpoolFamilies& families, const prometheus::Labels& labels)
+      : delivered_(records(families, labels, "delivered")),
+        full_(records(families, labels, "dropped_full")),
+        old_(records(families, labels, "dropped_too_old")),
+        refused_(records(families, labels, "dropped_refused")),
+        damaged_(records(families, labels, "dropped_damaged")),
+        syncs_(families.syncs.Add(labels)),
+        written_(families.written.Add(labels)),
+        waiting_(families.waiting.Add(labels)),
+        disk_(families.disk.Add(labels)),
+        trouble_(families.trouble.Add(labels)) {}
+  void set(const spool::Counts& now) override {
+    const auto follow = [](Follower& follower, std::uint64_t total) { follower.set(static_cast<std::int64_t>(total)); };
+    follow(delivered_, now.delivered);
+    follow(full_, now.dropped_full);
+    follow(old_, now.dropped_old);
+    follow(refused_, now.refused);
+    follow(damaged_, now.damaged);
+    follow(syncs_, now.syncs);
+    follow(written_, now.written_bytes);
+    waiting_.Set(static_cast<double>(now.waiting));
+    disk_.Set(static_cast<double>(now.disk_bytes));
+    trouble_.Set(now.disk_trouble ? 1 : 0);
+  }
+
+ private:
+  static prometheus::Counter& records(const SpoolFamilies& families, prometheus::Labels labels, const char* result) {
+    labels.emplace("result", result);
+    return families.records.Add(labels);
+  }
+  Follower delivered_;
+  Follower full_;
+  Follower old_;
+  Follower refused_;
+  Follower damaged_;
+  Follower syncs_;
+  Follower written_;
+  prometheus::Gauge& waiting_;
+  prometheus::Gauge& disk_;
+  prometheus::Gauge& trouble_;
+};
+
 class PrometheusPipeline final : public PipelineMetrics {
  public:
   PrometheusPipeline(const PipelineFamilies& families, const std::string& name)
@@ -158,6 +211,28 @@ struct Metrics::State {
                                                         .Name("verge_pipeline_age_seconds")
                                                         .Help("Time from a sample's arrival to its last sink.")
                                                         .Register(registry);
+  prometheus::Family<prometheus::Counter>& spool_records = prometheus::BuildCounter()
+                                                               .Name("verge_spool_records_total")
+                                                               .Help("Events that left a sink's spool, by result.")
+                                                               .Register(registry);
+  prometheus::Family<prometheus::Counter>& spool_syncs = prometheus::BuildCounter()
+                                                             .Name("verge_spool_syncs_total")
+                                                             .Help("Times that a spool synced the disk.")
+                                                             .Register(registry);
+  prometheus::Family<prometheus::Counter>& spool_written = prometheus::BuildCounter()
+                                                               .Name("verge_spool_written_bytes_total")
+                                                               .Help("Bytes that a spool wrote to the disk.")
+                                                               .Register(registry);
+  prometheus::Family<prometheus::Gauge>& spool_waiting =
+      prometheus::BuildGauge().Name("verge_spool_waiting").Help("Events that wait in a spool.").Register(registry);
+  prometheus::Family<prometheus::Gauge>& spool_disk = prometheus::BuildGauge()
+                                                          .Name("verge_spool_disk_bytes")
+                                                          .Help("What a spool takes of the disk.")
+                                                          .Register(registry);
+  prometheus::Family<prometheus::Gauge>& spool_trouble = prometheus::BuildGauge()
+                                                             .Name("verge_spool_disk_trouble")
+                                                             .Help("1 while a spool cannot write to the disk.")
+                                                             .Register(registry);
   prometheus::Gauge& resident = prometheus::BuildGauge()
                                     .Name("process_resident_memory_bytes")
                                     .Help("Resident memory of the agent.")
@@ -188,6 +263,14 @@ std::shared_ptr<ModelMetrics> Metrics::model(const std::string& name, const std:
 std::shared_ptr<PipelineMetrics> Metrics::pipeline(const std::string& name) {
   return std::make_shared<PrometheusPipeline>(
       PipelineFamilies{state_->samples, state_->reconnects, state_->deliveries, state_->ages}, name);
+}
+
+std::shared_ptr<SpoolMetrics> Metrics::spool(const std::string& pipeline, const std::string& sink,
+                                             std::string_view kind) {
+  return std::make_shared<PrometheusSpool>(
+      SpoolFamilies{state_->spool_records, state_->spool_syncs, state_->spool_written, state_->spool_waiting,
+                    state_->spool_disk, state_->spool_trouble},
+      prometheus::Labels{{"pipeline", pipeline}, {"sink", sink}, {"kind", std::string(kind)}});
 }
 
 std::string Metrics::text() {

@@ -132,6 +132,8 @@ http::Response handle_document(Hub& hub, RouteName route, const Call& call) {
     case RouteName::get_measured_policy:
     case RouteName::set_measured_policy:
     case RouteName::create_measured_pin: return handle_measured(hub, route, call);
+    case RouteName::put_telemetry:
+    case RouteName::get_device_telemetry: return handle_telemetry(hub, route, call);
     case RouteName::put_report:
     case RouteName::get_desired:
     case RouteName::get_device_blob:

@@ -12,6 +12,7 @@ http::Response handle_document(Hub& hub, RouteName route, const Call& call);
 http::Response handle_device(Hub& hub, RouteName route, const Call& call);
 http::Response handle_signing(Hub& hub, RouteName route, const Call& call);
 http::Response handle_measured(Hub& hub, RouteName route, const Call& call);
+http::Response handle_telemetry(Hub& hub, RouteName route, const Call& call);
 http::Response handle_trust(Hub& hub, RouteName route, const Call& call);
 http::Response handle_registry(Hub& hub, const Call& call);
 struct RegistryPlace;

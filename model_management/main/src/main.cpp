@@ -23,6 +23,7 @@ struct Options {
   std::int64_t grace_s = 3600;
   std::int64_t collect_every_s = 3600;
   bool deltas = true;
+  verge::hub::TelemetrySetup telemetry;
   std::uint64_t delta_limit_bytes = verge::hub::DeltaSetup{}.largest_file_bytes;
 };
 
@@ -85,7 +86,8 @@ int run(const Options& options) {
   verge::hub::DeltaSetup deltas;
   deltas.largest_file_bytes = options.delta_limit_bytes;
   if (options.deltas) deltas.make = verge::hub::make_delta_apart;
-  auto hub = verge::hub::Hub::open({options.data, names, now_ms, VERGE_VERSION, registry, deltas}, log);
+  auto hub =
+      verge::hub::Hub::open({options.data, names, now_ms, VERGE_VERSION, registry, deltas, options.telemetry}, log);
   if (!hub) return fail(hub.error());
   verge::hub::Api api(**hub, log, options.data / "uploads");
   auto server = verge::http::Server::start(server_options(options, **hub, api),
@@ -153,6 +155,16 @@ void add_delta_options(CLI::App& app, Options& options) {
       ->capture_default_str();
 }
 
+void add_telemetry_options(CLI::App& app, Options& options) {
+  app.add_option("--telemetry-days", options.telemetry.days, "Days for which samples of devices are kept")
+      ->check(CLI::Range(1, 3650))
+      ->capture_default_str();
+  app.add_option("--telemetry-samples", options.telemetry.most_samples,
+                 "Most samples that are kept of each device; the oldest make room")
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -171,6 +183,7 @@ int main(int argc, char** argv) {
   app.add_option("--name", options.names, "Host name or address under which devices reach the hub; may be repeated");
   add_registry_options(app, options);
   add_delta_options(app, options);
+  add_telemetry_options(app, options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "telemetry_gate.hpp"
 #include "verge/base/log.hpp"
 #include "verge/crypto/key.hpp"
 #include "verge/hub/blobs.hpp"
@@ -52,6 +53,7 @@ struct Core {
   Deltas deltas{*this};
   std::mutex contacts_mutex;
   std::map<std::string, std::int64_t> contacts;  ///< When each device was last heard of since the start.
+  TelemetryGate telemetry{};
   std::atomic<bool> publish_again{false};
   std::atomic<std::int64_t> next_care_ms{0};  ///< When old metadata is looked at next.
 
@@ -117,6 +119,10 @@ wire::ReportedState report_of(const DeviceRecord& device);
 std::map<std::string, std::string> labels_of(const DeviceRecord& device, const wire::ReportedState& report);
 std::map<std::string, std::string> hub_labels_of(const DeviceRecord& device);
 bool frozen(Transaction& store);
+/// The device of the caller, when its key is the one that the hub knows. Errors: VRG-HUB-012, 016, 017.
+Result<DeviceRecord> calling_device(Transaction& store, const Principal& caller);
+/// That two machines use one identity: VRG-HUB-018.
+Error conflict(const std::string& text);
 wire::DesiredState desired_of(Transaction& store, const DeviceRecord& device);
 /// Devices that are not revoked and match. Errors: VRG-HUB-020, not_found (VRG-HUB-021) when there are none.
 Result<std::vector<DeviceRecord>> select_devices(Transaction& store, const std::string& selector);

@@ -9,9 +9,7 @@
 #include "verge/crypto/random.hpp"
 
 namespace verge::hub {
-namespace {
 
-/// The device of the caller, when its key is the one that the hub knows.
 Result<DeviceRecord> calling_device(Transaction& store, const Principal& caller) {
   VERGE_ASSIGN(const auto name, check_device(caller));
   const auto device = store.device(name);
@@ -33,6 +31,8 @@ Result<DeviceRecord> calling_device(Transaction& store, const Principal& caller)
 Error conflict(const std::string& text) {
   return Error(ErrorCode::already_exists, "VRG-HUB-018", text);
 }
+
+namespace {
 
 std::string conflict_text(const DeviceRecord& device, const std::string& instance, const std::string& address) {
   return fmt::format(

@@ -11,7 +11,7 @@ namespace verge::hub {
 namespace {
 
 /// Each makes the next version of the schema. Never changed once released: a new version is a new entry.
-constexpr std::array<std::string_view, 4> kMigrations{R"sql(
+constexpr std::array<std::string_view, 5> kMigrations{R"sql(
 create table tokens (id text primary key, name text not null, hash text not null unique, rights text not null,
   created_ms bigint not null);
 create table enrolments (id text primary key, hash text not null unique, device text not null,
@@ -72,6 +72,14 @@ create table measured (device text primary key references devices (name), key_ar
   endorsement text not null, nonce text not null, nonce_before text not null, nonce_ms bigint not null,
   instance text not null, verdict text not null, reason_id text not null, reason text not null,
   quoted_ms bigint not null, report text not null);
+)sql",
+                                                      R"sql(
+create table telemetry_streams (device text not null references devices (name), stream text not null,
+  stored_to bigint not null, stored_ms bigint not null, primary key (device, stream));
+create table telemetry (number integer primary key autoincrement, device text not null references devices (name),
+  taken_ms bigint not null, stored_ms bigint not null, sample text not null);
+create index telemetry_by_device on telemetry (device, number);
+create index telemetry_by_time on telemetry (stored_ms);
 )sql"};
 
 Error broken(std::string_view what) {

@@ -29,7 +29,8 @@ class HubTest : public testing::Test {
   void SetUp() override { open(); }
   void open() {
     hub_.reset();
-    auto opened = Hub::open({folder_.path() / "hub", {}, [this] { return now_ms_; }, "1", setup_}, log_);
+    auto opened =
+        Hub::open({folder_.path() / "hub", {}, [this] { return now_ms_; }, "1", setup_, {}, setup_telemetry_}, log_);
     ASSERT_TRUE(opened) << opened.error().text();
     hub_ = std::move(*opened);
     if (admin_.name.empty()) admin_ = must(hub_->authenticate(hub_->first_token()));
@@ -128,6 +129,7 @@ class HubTest : public testing::Test {
   TemporaryFolder folder_ = std::move(*TemporaryFolder::create("hub"));
   std::int64_t now_ms_ = 1'700'000'000'000;
   RegistrySetup setup_;  ///< Of the next open().
+  TelemetrySetup setup_telemetry_;
   Log log_{LogLevel::error};
   std::unique_ptr<Hub> hub_;
   Principal admin_;

@@ -35,6 +35,10 @@ class Receiver {
     const std::lock_guard lock(mutex_);
     return tokens_;
   }
+  std::vector<std::string> keys() {
+    const std::lock_guard lock(mutex_);
+    return keys_;
+  }
 
  private:
   http::Response answer(const http::Request& request) {
@@ -49,6 +53,7 @@ class Receiver {
     }
     if (response.status == 429) response.headers.emplace_back("Retry-After", "1");
     if (response.status == 200) {
+      keys_.emplace_back(request.header("Idempotency-Key"));
       bodies_.emplace_back(reinterpret_cast<const char*>(request.body.data()), request.body.size());
     }
     return response;
@@ -57,6 +62,7 @@ class Receiver {
   std::vector<int> statuses_;
   std::vector<std::string> bodies_;
   std::vector<std::string> tokens_;
+  std::vector<std::string> keys_;
   std::unique_ptr<http::Server> server_;
 };
 
@@ -142,6 +148,81 @@ TEST_F(Webhooks, WhileNobodyIsThereTheOldestIsDropped) {
   EXPECT_EQ(counts.delivered, 0);
   EXPECT_LE(counts.waiting, 3);
   EXPECT_EQ(counts.dropped + counts.waiting, 10);
+}
+
+class SpooledWebhooks : public Webhooks {
+ protected:
+  std::unique_ptr<Sink> open_spooled(const std::string& url) {
+    spool::Options options;
+    options.folder = folder_.path() / "spool";
+    options.durable_after = 20ms;
+    auto spool = spool::Spool::open(real_file_system(), options);
+    EXPECT_TRUE(spool) << spool.error().text();
+    WebhookOptions webhook;
+    webhook.url = url;
+    webhook.spool = std::move(*spool);
+    return open(std::move(webhook));
+  }
+  static std::string numbered(const std::string& stream, int sequence, int event) {
+    return R"({"stream":")" + stream + R"(","sequence":)" + std::to_string(sequence) + R"(,"n":)" +
+           std::to_string(event) + "}";
+  }
+  TemporaryFolder folder_ = std::move(*TemporaryFolder::create("verge_spooled"));
+};
+
+TEST_F(SpooledWebhooks, WhatWasNotDeliveredIsByTheNextOne) {
+  {
+    const auto sink = open_spooled("http://127.0.0.1:1/");
+    for (int i = 0; i < 500; ++i) put(*sink, R"({"n":)" + std::to_string(i) + "}");
+    EXPECT_EQ(sink->deliveries().waiting, 500);
+    EXPECT_EQ(sink->deliveries().dropped, 0);
+  }
+  Receiver receiver;
+  const auto sink = open_spooled(receiver.url());
+  EXPECT_EQ(sink->deliveries().waiting, 500);
+  EXPECT_EQ(settled(*sink, 500).delivered, 500);
+  const auto bodies = receiver.bodies();
+  const auto keys = receiver.keys();
+  ASSERT_EQ(bodies.size(), 500U);
+  const auto stream = keys[0].substr(0, keys[0].find('-'));
+  EXPECT_EQ(stream.size(), 16U);
+  for (int i = 0; i < 500; ++i) {
+    EXPECT_EQ(bodies[static_cast<std::size_t>(i)], numbered(stream, i + 1, i));
+    EXPECT_EQ(keys[static_cast<std::size_t>(i)], stream + "-" + std::to_string(i + 1));
+  }
+}
+
+TEST_F(SpooledWebhooks, ARefusalIsCountedAndGivenUpForGood) {
+  Receiver receiver;
+  receiver.answer_with({404});
+  {
+    const auto sink = open_spooled(receiver.url());
+    put(*sink, R"({"n":0})");
+    put(*sink, R"({"n":1})");
+    const auto counts = settled(*sink, 2);
+    EXPECT_EQ(counts.delivered, 1);
+    ASSERT_TRUE(counts.spool);
+    EXPECT_EQ(counts.spool->refused, 1U);
+  }
+  const auto sink = open_spooled(receiver.url());
+  EXPECT_EQ(sink->deliveries().waiting, 0);
+  EXPECT_EQ(sink->deliveries().spool->refused, 1U);
+}
+
+TEST_F(SpooledWebhooks, EndsAtOnceWhenNobodyIsThere) {
+  const auto start = std::chrono::steady_clock::now();
+  {
+    const auto sink = open_spooled("http://127.0.0.1:1/");
+    put(*sink, R"({"n":0})");
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 2s);
+}
+
+TEST_F(Webhooks, AnIdleOneEndsAtOnce) {
+  Receiver receiver;
+  const auto start = std::chrono::steady_clock::now();
+  { const auto sink = open({.url = receiver.url()}); }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 1s);
 }
 
 TEST_F(Webhooks, WhatCannotBeIsRefused) {

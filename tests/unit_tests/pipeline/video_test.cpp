@@ -1,4 +1,5 @@
 // Videos and cameras, behind a part that may be missing.
+#include <array>
 #include <cstdlib>
 #include <thread>
 
@@ -6,6 +7,7 @@
 
 #include "verge/base/file.hpp"
 #include "verge/pipeline/source.hpp"
+#include "verge/pipeline/video_part.hpp"
 #include "verge/test_support/test_data.hpp"
 
 namespace verge::pipeline {
@@ -57,6 +59,32 @@ TEST(Videos, ACameraThatIsNotThere) {
   ASSERT_FALSE(camera);
   EXPECT_EQ(camera.error().id(), "VRG-SRC-003");
   EXPECT_THAT(camera.error().message(), HasSubstr("/dev/video250"));
+}
+
+TEST(Videos, FramesOfOtherSizesAreScaledToTheFirst) {
+  const auto folder = TemporaryFolder::create("verge_video");
+  const auto file = folder->path() / "a.avi";
+  const auto part = load_video_part();
+  ASSERT_TRUE(part) << part.error().text();
+  std::array<char, 512> message{};
+  auto* writer = (*part)->create(file.c_str(), 10, 33, 17, message.data(), message.size());
+  ASSERT_NE(writer, nullptr) << message.data();
+  for (const auto& [width, height] : {std::pair(33, 17), std::pair(64, 48), std::pair(16, 16)}) {
+    const std::size_t stride_bytes = static_cast<std::size_t>(width) * 3 + 5;
+    const std::vector<std::uint8_t> pixels(stride_bytes * static_cast<std::size_t>(height), 200);
+    const verge_video_frame frame{pixels.data(), width, height, stride_bytes};
+    EXPECT_EQ((*part)->write(writer, &frame), 1);
+  }
+  (*part)->finish(writer);
+  auto video = video_source(file, {});
+  ASSERT_TRUE(video) << video.error().text();
+  Sample sample;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(*(*video)->next(sample, {})) << i;
+    EXPECT_EQ(sample.frame.width, 32);
+    EXPECT_EQ(sample.frame.height, 16);
+    EXPECT_NEAR(sample.frame.data[0], 200, 8);
+  }
 }
 
 TEST(Videos, EveryFrameOfAVideoAndThenTheEnd) {

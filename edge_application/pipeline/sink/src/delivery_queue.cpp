@@ -11,93 +11,85 @@ using namespace std::chrono_literals;
 constexpr auto kFirstPause = 250ms;
 constexpr auto kLongestPause = 30'000ms;
 constexpr auto kFarewell = 2s;
+constexpr auto kLook = 1h;
+constexpr auto kLookForAcknowledgements = 50ms;
 
 }  // namespace
 
-DeliveryQueue::DeliveryQueue(std::size_t most, Deliver deliver, OnSinkError on_error)
-    : most_(most), deliver_(std::move(deliver)), on_error_(std::move(on_error)) {
+DeliveryQueue::DeliveryQueue(std::unique_ptr<Outbox> outbox, Deliver deliver, OnSinkError on_error,
+                             Acknowledged acknowledged)
+    : outbox_(std::move(outbox)),
+      deliver_(std::move(deliver)),
+      on_error_(std::move(on_error)),
+      acknowledged_(std::move(acknowledged)) {
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
 DeliveryQueue::~DeliveryQueue() {
   {
+    taking_.request_stop();
     std::unique_lock lock(mutex_);
-    ending_ = true;
     changed_.notify_all();
-    changed_.wait_for(lock, kFarewell, [this] { return waiting_.empty() && !busy_; });
+    changed_.wait_for(lock, kFarewell, [this] { return is_idle_; });
   }
   thread_.request_stop();
 }
 
-void DeliveryQueue::push(std::string_view text) {
-  {
-    const std::lock_guard lock(mutex_);
-    while (waiting_.size() >= most_) {
-      waiting_.pop_front();
-      ++counts_.dropped;
-    }
-    waiting_.emplace_back(text);
-  }
-  changed_.notify_all();
-}
-
-Deliveries DeliveryQueue::deliveries() const {
-  const std::lock_guard lock(mutex_);
-  Deliveries counts = counts_;
-  counts.waiting = static_cast<std::int64_t>(waiting_.size()) + (busy_ ? 1 : 0);
-  return counts;
-}
-
 void DeliveryQueue::pause(std::chrono::milliseconds time, const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, stop, time, [this] { return ending_; });
+  changed_.wait_for(lock, stop, time, [this] { return taking_.stop_requested(); });
 }
 
-bool DeliveryQueue::deliver_one(const std::string& text, const std::stop_token& stop) {
+void DeliveryQueue::settle() {
+  if (!acknowledged_) return;
+  for (const auto now = acknowledged_(); settled_ < now && !sent_.empty(); ++settled_) {
+    outbox_->mark(sent_.front(), true);
+    sent_.pop_front();
+  }
+}
+
+bool DeliveryQueue::deliver_one(const Message& message, const std::stop_token& stop) {
   std::minstd_rand random{std::random_device{}()};
   std::uniform_real_distribution<double> jitter(0.5, 1.0);
   bool told = false;
   for (std::chrono::milliseconds backoff = kFirstPause;; backoff = std::min(2 * backoff, kLongestPause)) {
     std::chrono::milliseconds wanted{0};
-    const auto done = deliver_(text, wanted, stop);
+    const auto done = deliver_(message, wanted, stop);
     const bool again = !done && done.error().code() == ErrorCode::unavailable;
     if (!done && done.error().code() == ErrorCode::cancelled) return false;
     if (!done && !std::exchange(told, true)) on_error_(done.error());
+    if (done && acknowledged_) {
+      sent_.push_back(message.sequence);
+      return true;
+    }
     if (!again) {
-      const std::lock_guard lock(mutex_);
-      ++(done ? counts_.delivered : counts_.dropped);
+      outbox_->mark(message.sequence, done.has_value());
       return true;
     }
     if (stop.stop_requested()) return false;
     pause(wanted.count() > 0 ? std::min<std::chrono::milliseconds>(wanted, 1h)
                              : std::chrono::duration_cast<std::chrono::milliseconds>(backoff * jitter(random)),
           stop);
-    const std::lock_guard lock(mutex_);
-    if (ending_) return false;
+    if (taking_.stop_requested()) return false;
   }
 }
 
 void DeliveryQueue::run(const std::stop_token& stop) {
-  for (;;) {
-    std::string text;
-    {
-      std::unique_lock lock(mutex_);
-      if (!changed_.wait(lock, stop, [this] { return !waiting_.empty() || ending_; }) || waiting_.empty()) return;
-      text = std::move(waiting_.front());
-      waiting_.pop_front();
-      busy_ = true;
-    }
-    const bool done = deliver_one(text, stop);
-    {
-      const std::lock_guard lock(mutex_);
-      busy_ = false;
-      if (!done) {  // Away, and we are ending: what waits is lost, and counted.
-        counts_.dropped += 1 + static_cast<std::int64_t>(waiting_.size());
-        waiting_.clear();
-      }
-    }
-    changed_.notify_all();
+  Message message;
+  while (!stop.stop_requested()) {
+    const bool ending = taking_.stop_requested();
+    const auto look = !sent_.empty() ? kLookForAcknowledgements : ending ? 0ms : kLook;
+    const bool taken = outbox_->take(message, ending ? stop : taking_.get_token(), look);
+    if (taken && !deliver_one(message, stop)) break;
+    settle();
+    if (ending && !taken && sent_.empty()) break;
   }
+  settle();
+  {
+    const std::lock_guard lock(mutex_);
+    is_idle_ = true;
+  }
+  changed_.notify_all();
 }
 
 }  // namespace verge::pipeline

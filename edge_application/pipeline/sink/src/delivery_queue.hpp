@@ -1,13 +1,16 @@
-// Delivery queue: texts on their way to somebody who may be away.
+// Delivery queue: events on their way to somebody who may be away.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 
+#include "outbox.hpp"
 #include "verge/pipeline/sink.hpp"
 
 namespace verge::pipeline {
@@ -15,35 +18,40 @@ namespace verge::pipeline {
 /// Delivers in order, in a thread of its own. Thread-safe.
 class DeliveryQueue {
  public:
-  /// Sends one text. An error of code unavailable is tried again, after `pause` where that is set (above zero), else
-  /// with capped backoff; others give the text up; cancelled is the answer to a stop.
-  using Deliver = std::function<Result<void>(const std::string& text, std::chrono::milliseconds& pause,
+  /// Sends one event. An error of code unavailable is tried again, after `pause` where that is set (above zero), else
+  /// with capped backoff; others give the event up; cancelled is the answer to a stop.
+  using Deliver = std::function<Result<void>(const Message& message, std::chrono::milliseconds& pause,
                                              const std::stop_token& stop)>;
-  DeliveryQueue(std::size_t most, Deliver deliver, OnSinkError on_error);
-  /// Gives what waits two seconds more.
+  /// How many of those that were sent the receiver has acknowledged, in the order they were sent.
+  using Acknowledged = std::function<std::int64_t()>;
+  /// Without `acknowledged`, what is sent is delivered.
+  DeliveryQueue(std::unique_ptr<Outbox> outbox, Deliver deliver, OnSinkError on_error, Acknowledged acknowledged = {});
+  /// Gives what waits two seconds more. What is left is lost, or stays in the spool.
   ~DeliveryQueue();
   DeliveryQueue(const DeliveryQueue&) = delete;
   DeliveryQueue& operator=(const DeliveryQueue&) = delete;
 
-  /// The oldest makes room.
-  void push(std::string_view text);
-  [[nodiscard]] Deliveries deliveries() const;
+  Result<void> push(std::string_view text) { return outbox_->put(text); }
+  [[nodiscard]] Deliveries deliveries() const { return outbox_->deliveries(); }
 
  private:
   void run(const std::stop_token& stop);
-  /// Until it is delivered or given up. False: stopped.
-  bool deliver_one(const std::string& text, const std::stop_token& stop);
+  /// Until it is sent or given up. False: stopped.
+  bool deliver_one(const Message& message, const std::stop_token& stop);
+  /// Marks what the receiver has acknowledged meanwhile.
+  void settle();
   void pause(std::chrono::milliseconds time, const std::stop_token& stop);
 
-  const std::size_t most_;
+  const std::unique_ptr<Outbox> outbox_;
   const Deliver deliver_;
   const OnSinkError on_error_;
-  mutable std::mutex mutex_;
+  const Acknowledged acknowledged_;
+  std::deque<std::uint64_t> sent_;  ///< And not marked.
+  std::int64_t settled_ = 0;        ///< How many acknowledgements have been seen.
+  std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<std::string> waiting_;
-  bool busy_ = false;
-  bool ending_ = false;
-  Deliveries counts_;
+  std::stop_source taking_;  ///< Stopped when the end begins.
+  bool is_idle_ = false;
   std::jthread thread_;
 };
 

@@ -1,5 +1,6 @@
+#include <array>
+
 #include <fmt/format.h>
-#include <opencv2/imgproc.hpp>
 
 #include "annotation.hpp"
 #include "verge/pipeline/sink.hpp"
@@ -20,12 +21,7 @@ class VideoSink final : public Sink {
     VERGE_ASSIGN(const auto picture, annotation_.draw(event));
     processing::copy_pixels(picture, processing::PixelFormat::bgr, frame_);
     if (writer_ == nullptr) VERGE_TRY(open());
-    cv::Mat pixels(frame_.height(), frame_.width(), CV_8UC3, frame_.row(0), frame_.stride_bytes());
-    if (pixels.size() != size_) {
-      cv::resize(pixels, scaled_, size_, 0, 0, cv::INTER_AREA);
-      pixels = scaled_;
-    }
-    const verge_video_frame frame{pixels.data, pixels.cols, pixels.rows, pixels.step[0]};
+    const verge_video_frame frame{frame_.row(0), frame_.width(), frame_.height(), frame_.stride_bytes()};
     if (part_->write(writer_, &frame) == 1) return {};
     return Error(ErrorCode::unavailable, "VRG-SNK-002", fmt::format("cannot write to '{}'", file_.string()));
   }
@@ -35,9 +31,7 @@ class VideoSink final : public Sink {
     std::error_code failed;
     if (file_.has_parent_path()) std::filesystem::create_directories(file_.parent_path(), failed);
     std::array<char, 512> message{};
-    // MPEG-4 wants even sides.
-    size_ = cv::Size(frame_.width() & ~1, frame_.height() & ~1);
-    writer_ = part_->create(file_.c_str(), rate_, size_.width, size_.height, message.data(), message.size());
+    writer_ = part_->create(file_.c_str(), rate_, frame_.width(), frame_.height(), message.data(), message.size());
     if (writer_ != nullptr) return {};
     return Error(ErrorCode::unavailable, "VRG-SNK-002",
                  fmt::format("cannot write the video '{}': {}; check the folder, its rights and the free space",
@@ -49,8 +43,6 @@ class VideoSink final : public Sink {
   verge_video_writer* writer_ = nullptr;
   Annotation annotation_;
   processing::Image frame_;
-  cv::Mat scaled_;
-  cv::Size size_;
 };
 
 }  // namespace

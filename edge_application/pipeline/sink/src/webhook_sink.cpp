@@ -26,17 +26,14 @@ class WebhookSink final : public Sink {
   Result<void> start() {
     VERGE_TRY(connect());
     queue_ = std::make_unique<DeliveryQueue>(
-        options_.queue,
-        [this](const std::string& text, std::chrono::milliseconds& pause, const std::stop_token& stop) {
-          return post(text, pause, stop);
+        options_.spool ? spooled_outbox(std::move(options_.spool)) : memory_outbox(options_.queue),
+        [this](const Message& message, std::chrono::milliseconds& pause, const std::stop_token& stop) {
+          return post(message, pause, stop);
         },
         on_error_);
     return {};
   }
-  Result<void> put(const Event& event) override {
-    queue_->push(event.json);
-    return {};
-  }
+  Result<void> put(const Event& event) override { return queue_->push(event.json); }
   [[nodiscard]] Deliveries deliveries() const override { return queue_->deliveries(); }
 
  private:
@@ -57,16 +54,17 @@ class WebhookSink final : public Sink {
     while (!token.empty() && (token.back() == '\n' || token.back() == '\r' || token.back() == ' ')) token.pop_back();
     return token;
   }
-  Result<void> post(const std::string& text, std::chrono::milliseconds& pause, const std::stop_token& stop) {
+  Result<void> post(const Message& message, std::chrono::milliseconds& pause, const std::stop_token& stop) {
     http_client::Call call;
     call.method = "POST";
     call.path = path_;
-    call.body = text;
+    call.body = message.text;
+    if (!message.key.empty()) call.headers.emplace_back("Idempotency-Key", message.key);
     call.timeout = options_.timeout;
     const auto reply = client_->send(call, stop);
     if (!reply) return transport(reply.error());
     if (reply->status < 400) return {};
-    if (reply->status == 401 && token_was_renewed()) return post(text, pause, stop);
+    if (reply->status == 401 && token_was_renewed()) return post(message, pause, stop);
     const bool again = reply->status == 408 || reply->status == 429 || reply->status >= 500;
     if (again) pause = retry_after(*reply);
     return Error(again ? ErrorCode::unavailable : ErrorCode::failed_precondition, "VRG-SNK-003",
@@ -89,7 +87,7 @@ class WebhookSink final : public Sink {
     return std::chrono::seconds(right ? seconds : 0);
   }
 
-  const WebhookOptions options_;
+  WebhookOptions options_;
   const OnSinkError on_error_;
   std::string path_;
   std::string token_;

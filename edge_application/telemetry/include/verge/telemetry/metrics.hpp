@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "verge/processing/loaded_model.hpp"
+#include "verge/spool/spool.hpp"
 #include "verge/telemetry/device_info.hpp"
 
 namespace verge::telemetry {
@@ -26,6 +27,20 @@ class ModelMetrics {
 
  protected:
   ModelMetrics() = default;
+};
+
+/// Series of one spool. Thread-safe.
+class SpoolMetrics {
+ public:
+  virtual ~SpoolMetrics() = default;
+  SpoolMetrics(const SpoolMetrics&) = delete;
+  SpoolMetrics& operator=(const SpoolMetrics&) = delete;
+
+  /// What has become of its records so far, over all restarts.
+  virtual void set(const spool::Counts& counts) = 0;
+
+ protected:
+  SpoolMetrics() = default;
 };
 
 /// Series of one pipeline.
@@ -67,6 +82,9 @@ class Metrics {
   [[nodiscard]] std::shared_ptr<ModelMetrics> model(const std::string& name, const std::string& version,
                                                     const std::string& engine);
   [[nodiscard]] std::shared_ptr<PipelineMetrics> pipeline(const std::string& name);
+  /// Of a pipeline's sink, or of what else keeps records for somebody.
+  [[nodiscard]] std::shared_ptr<SpoolMetrics> spool(const std::string& pipeline, const std::string& sink,
+                                                    std::string_view kind);
   /// Prometheus text exposition format 0.0.4.
   [[nodiscard]] std::string text();
 

@@ -29,6 +29,7 @@
 #include "verge/wire/device_detail.hpp"
 #include "verge/wire/device_labels.hpp"
 #include "verge/wire/device_list.hpp"
+#include "verge/wire/device_telemetry.hpp"
 #include "verge/wire/enrolment.hpp"
 #include "verge/wire/enrolment_list.hpp"
 #include "verge/wire/enrolment_request.hpp"
@@ -43,6 +44,8 @@
 #include "verge/wire/model_list.hpp"
 #include "verge/wire/report_answer.hpp"
 #include "verge/wire/reported_state.hpp"
+#include "verge/wire/telemetry_answer.hpp"
+#include "verge/wire/telemetry_batch.hpp"
 #include "verge/wire/token_answer.hpp"
 #include "verge/wire/token_list.hpp"
 #include "verge/wire/token_request.hpp"
@@ -53,6 +56,12 @@ namespace verge::hub {
 struct Core;
 class Signing;
 
+/// How much telemetry is kept of each device: at most so many samples, for at most so many days.
+struct TelemetrySetup {
+  std::int64_t days = 30;
+  std::int64_t most_samples = 50'000;
+};
+
 /// What a hub is made of.
 struct HubSetup {
   std::filesystem::path folder;    ///< Of its data; made when absent.
@@ -61,6 +70,7 @@ struct HubSetup {
   std::string version;
   RegistrySetup registry{};
   DeltaSetup deltas{};
+  TelemetrySetup telemetry{};
 };
 
 /// Thread-safe. Each call checks the caller's rights first: VRG-HUB-010 (nobody known), 011 (a right is missing),
@@ -111,6 +121,9 @@ class Hub {
   // Devices.
   Result<wire::DeviceList> devices(const Principal& caller, const std::string& selector);
   Result<wire::DeviceDetail> device(const Principal& caller, const std::string& name);
+  /// The newest `limit` samples of those that were taken at or after `since_ms`, oldest first.
+  Result<wire::DeviceTelemetry> telemetry(const Principal& caller, const std::string& name, std::int64_t since_ms,
+                                          std::int64_t limit);
   Result<void> revoke(const Principal& caller, const std::string& name);
   Result<wire::DeviceDetail> set_labels(const Principal& caller, const std::string& name,
                                         const wire::DeviceLabels& labels);
@@ -128,6 +141,10 @@ class Hub {
     std::uint64_t size_bytes = 0;
   };
   Result<Content> device_blob(const Principal& caller, const std::string& digest);
+  /// One transaction. `retry_after_s`: with VRG-HUB-081, when to try again. Errors beside the above: invalid_argument
+  /// (VRG-HUB-082 numbers that do not go up), resource_exhausted (VRG-HUB-081 the device sends too often).
+  Result<wire::TelemetryAnswer> store_telemetry(const Principal& caller, const wire::TelemetryBatch& batch,
+                                                std::int64_t& retry_after_s);
   Result<wire::DeltaList> package_deltas(const Principal& caller, const std::string& digest);
 
   // Models and applications.
@@ -169,6 +186,7 @@ class Hub {
 
  private:
   explicit Hub(std::unique_ptr<Core> core);
+  void forget_old_telemetry();
   std::unique_ptr<Core> core_;
 };
 

@@ -62,6 +62,23 @@ struct MeasuredRecord {
   std::string report;          ///< MeasuredReport as JSON, of the newest report; its quote is the newest good one.
 };
 
+/// A sample that a device has sent.
+struct TelemetryRecord {
+  std::int64_t number = 0;  ///< In the order of arrival.
+  std::string device;
+  std::int64_t taken_ms = 0;  ///< By the device's clock.
+  std::int64_t stored_ms = 0;
+  std::string sample;  ///< TelemetrySample as JSON.
+};
+
+/// How much of a device's samples with one set of numbers is there.
+struct TelemetryStreamRecord {
+  std::string device;
+  std::string stream;
+  std::int64_t stored_to = 0;
+  std::int64_t stored_ms = 0;
+};
+
 /// What a device should run: one application.
 struct DesiredRecord {
   std::string device;

@@ -42,6 +42,17 @@ class Transaction {
   std::optional<MeasuredRecord> measured(const std::string& device);
   std::vector<MeasuredRecord> all_measured();
   void remove_measured(const std::string& device);
+  void add(const TelemetryRecord& sample);
+  /// The newest of those that were taken at or after `since_ms`, newest first.
+  std::vector<TelemetryRecord> telemetry(const std::string& device, std::int64_t since_ms, std::int64_t limit);
+  /// Keeps the newest `most` of a device.
+  void limit_telemetry(const std::string& device, std::int64_t most);
+  /// Removes what was stored before, of all devices.
+  void remove_telemetry_before(std::int64_t stored_ms);
+  void put(const TelemetryStreamRecord& stream);
+  /// Forgets all streams of a device but those that were stored to last.
+  void limit_telemetry_streams(const std::string& device, std::int64_t most);
+  std::optional<TelemetryStreamRecord> telemetry_stream(const std::string& device, const std::string& stream);
   std::vector<DesiredRecord> desired(const std::string& device);
   std::vector<DesiredRecord> all_desired();
   void put(const DesiredRecord& desired);

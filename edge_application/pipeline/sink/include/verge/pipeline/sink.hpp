@@ -5,20 +5,23 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "verge/base/error.hpp"
 #include "verge/mqtt/client.hpp"
 #include "verge/pipeline/event.hpp"
+#include "verge/spool/spool.hpp"
 
 namespace verge::pipeline {
 
 /// What became of the events of a sink that sends them later.
 struct Deliveries {
-  std::int64_t delivered = 0;  ///< The other side has said so.
-  std::int64_t dropped = 0;    ///< Given up, for want of room or by a refusal.
-  std::int64_t waiting = 0;
+  std::int64_t delivered = 0;          ///< The other side has said so.
+  std::int64_t dropped = 0;            ///< Given up, for want of room or by a refusal.
+  std::int64_t waiting = 0;            ///< Those on their way are a part of them.
+  std::optional<spool::Counts> spool;  ///< Of one that keeps events in a spool: over all its restarts.
 };
 
 /// Takes events. Used by one thread, but for deliveries().
@@ -60,8 +63,11 @@ struct MqttTopic {
   int qos = 1;
   bool retain = false;
   std::size_t queue = 256;  ///< Events that wait; then the oldest is dropped.
+  /// Where they wait in place of memory. What is sent has "stream" and "sequence" in front then.
+  std::shared_ptr<spool::Spool> spool{};
 };
-/// Errors: those of mqtt::Client::start().
+/// An event is delivered when the broker has acknowledged it (with QoS 0: when it was sent). Errors: those of
+/// mqtt::Client::start().
 Result<std::unique_ptr<Sink>> mqtt_sink(const mqtt::Options& broker, MqttTopic topic, OnSinkError on_error);
 
 struct WebhookOptions {
@@ -70,6 +76,8 @@ struct WebhookOptions {
   std::filesystem::path authority;  ///< PEM. Empty: the system's.
   std::chrono::milliseconds timeout{10'000};
   std::size_t queue = 256;  ///< Events that wait; then the oldest is dropped.
+  /// As MqttTopic::spool; and the header Idempotency-Key is "<stream>-<sequence>".
+  std::shared_ptr<spool::Spool> spool{};
 };
 /// Errors: invalid_argument (VRG-HTC-008); those of reading the files.
 Result<std::unique_ptr<Sink>> webhook_sink(WebhookOptions options, OnSinkError on_error);

@@ -1,0 +1,1 @@
+verge_fuzz(spool SOURCES ${CMAKE_CURRENT_LIST_DIR}/fuzz_spool.cpp LINKS Verge::spool)
