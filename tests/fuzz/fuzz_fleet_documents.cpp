@@ -3,6 +3,8 @@
 #include <string_view>
 
 #include "documents.hpp"
+#include "verge/wire/agent_release.hpp"
+#include "verge/wire/agent_starts.hpp"
 #include "verge/wire/application.hpp"
 #include "verge/wire/certificate_request.hpp"
 #include "verge/wire/deployment_request.hpp"
@@ -13,9 +15,12 @@
 #include "verge/wire/enrolment_request.hpp"
 #include "verge/wire/fleet.hpp"
 #include "verge/wire/identity.hpp"
+#include "verge/wire/installed_agent.hpp"
 #include "verge/wire/report_answer.hpp"
 #include "verge/wire/reported_state.hpp"
 #include "verge/wire/target_custom.hpp"
+#include "verge/wire/telemetry_answer.hpp"
+#include "verge/wire/telemetry_batch.hpp"
 #include "verge/wire/token_request.hpp"
 #include "verge/wire/update_record.hpp"
 
@@ -25,6 +30,8 @@ using namespace verge::wire;
 namespace {
 
 void use(const Node& node) {
+  fuzz::read_and_write(node, read_agent_release);
+  fuzz::read_and_write(node, read_agent_starts);
   fuzz::read_and_write(node, read_application);
   fuzz::read_and_write(node, read_certificate_request);
   fuzz::read_and_write(node, read_deployment_request);
@@ -35,9 +42,12 @@ void use(const Node& node) {
   fuzz::read_and_write(node, read_enrolment_request);
   fuzz::read_and_write(node, read_fleet);
   fuzz::read_and_write(node, read_identity);
+  fuzz::read_and_write(node, read_installed_agent);
   fuzz::read_and_write(node, read_report_answer);
   fuzz::read_and_write(node, read_reported_state);
   fuzz::read_and_write(node, read_target_custom);
+  fuzz::read_and_write(node, read_telemetry_answer);
+  fuzz::read_and_write(node, read_telemetry_batch);
   fuzz::read_and_write(node, read_token_request);
   fuzz::read_and_write(node, read_update_record);
 }

@@ -24,7 +24,8 @@ bool is_inside(const std::string& name) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size_bytes) {
-  const auto read = package::read_manifest({reinterpret_cast<const char*>(data), size_bytes}, "fuzz");
+  // Of a model package or a release of the agent, whichever it says.
+  const auto read = package::read_manifest({reinterpret_cast<const char*>(data), size_bytes}, "fuzz", {});
   if (!read) return 0;
   check(crypto::is_sha256(read->config.digest));
   for (const auto& file : read->files) check(is_inside(file.path) && crypto::is_sha256(file.digest));

@@ -1,5 +1,3 @@
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "archive_part.hpp"
 #include "entry_names.hpp"
 #include "verge/bundle/bundle.hpp"
 
@@ -18,8 +17,6 @@ namespace verge::bundle {
 namespace {
 
 constexpr std::size_t kPiece_bytes = std::size_t{256} << 10U;
-/// Of a header with its extensions, so that a hostile one does not fill the memory.
-constexpr std::size_t kNameLimit = 512;
 
 Error cannot_read(const std::filesystem::path& file, int number) {
   return Error(
@@ -27,19 +24,9 @@ Error cannot_read(const std::filesystem::path& file, int number) {
       fmt::format("cannot read '{}': {}", file.string(), std::error_code(number, std::generic_category()).message()));
 }
 
-Error no_bundle(const std::filesystem::path& file, std::string_view why) {
-  return Error(ErrorCode::data_loss, "VRG-BDL-003",
-               fmt::format("'{}': expected a bundle that 'verge bundle create' made, got one where {}; make it again",
-                           file.string(), why));
-}
-
 Error not_in_it(std::string_view name) {
   return Error(ErrorCode::not_found, "VRG-BDL-004", fmt::format("the bundle has no '{}'", name));
 }
-
-struct Close {
-  void operator()(archive* a) const noexcept { archive_read_free(a); }
-};
 
 struct Place {
   std::uint64_t offset_bytes = 0;
@@ -64,38 +51,9 @@ struct Reader::State {
 
   /// Where everything lies; the contents are not read.
   Result<void> find_entries() {
-    const std::unique_ptr<archive, Close> tar(archive_read_new());
-    archive_read_support_format_tar(tar.get());
-    if (archive_read_open_fd(tar.get(), descriptor, std::size_t{64} << 10U) != ARCHIVE_OK) {
-      return no_bundle(file, "there is no archive");
-    }
-    for (;;) {
-      archive_entry* entry = nullptr;
-      const int got = archive_read_next_header(tar.get(), &entry);
-      if (got == ARCHIVE_EOF) return {};
-      if (got != ARCHIVE_OK) {
-        const char* why = archive_error_string(tar.get());
-        return no_bundle(file, why == nullptr ? "the archive is damaged" : why);
-      }
-      VERGE_TRY(take(*tar, *entry));
-    }
-  }
-
-  Result<void> take(archive& tar, archive_entry& entry) {
-    const char* name = archive_entry_pathname(&entry);
-    if (name == nullptr || std::string_view(name).size() > kNameLimit) return no_bundle(file, "a name is too long");
-    if (archive_entry_filetype(&entry) != AE_IFREG || archive_entry_hardlink(&entry) != nullptr ||
-        archive_entry_sparse_count(&entry) > 0) {
-      return no_bundle(file, fmt::format("'{}' is no plain file", name));
-    }
-    const auto offset = static_cast<std::uint64_t>(archive_filter_bytes(&tar, 0));
-    const auto size = static_cast<std::uint64_t>(std::max<la_int64_t>(archive_entry_size(&entry), 0));
-    if (offset > size_bytes || size > size_bytes - offset) return no_bundle(file, "its end is missing");
-    if (entries.size() >= kEntriesLimit)
-      return no_bundle(file, fmt::format("there are over {} entries", kEntriesLimit));
-    if (!entries.emplace(name, Place{offset, size}).second) {
-      return no_bundle(file, fmt::format("'{}' comes twice", name));
-    }
+    VERGE_ASSIGN(const ArchivePart* part, archive_part());
+    VERGE_ASSIGN(auto found, part->list(descriptor, size_bytes, file));
+    for (auto& entry : found) entries.emplace(std::move(entry.name), Place{entry.offset_bytes, entry.size_bytes});
     return {};
   }
 

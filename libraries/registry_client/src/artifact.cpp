@@ -7,11 +7,14 @@
 
 #include "verge/crypto/digest.hpp"
 #include "verge/package/image_layout.hpp"
+#include "verge/package/oci_index.hpp"
 #include "verge/wire/document.hpp"
 
 namespace verge::registry_client {
 namespace {
 
+using package::annotation;
+using package::text_of;
 using wire::Node;
 
 constexpr std::size_t kMediaTypeLimit = 255;
@@ -19,16 +22,6 @@ constexpr std::size_t kMediaTypeLimit = 255;
 Error not_a_manifest(std::string_view origin, std::string_view why) {
   return Error(ErrorCode::data_loss, "VRG-REG-008",
                fmt::format("{}: expected an OCI image manifest or index, got one where {}", origin, why));
-}
-
-std::string text_of(const Node& node, std::string_view key) {
-  const Node* found = node.find(key);
-  return found != nullptr && found->kind == Node::Kind::quoted ? found->text : std::string();
-}
-
-std::string annotation(const Node& node, std::string_view key) {
-  const Node* annotations = node.find("annotations");
-  return annotations == nullptr ? std::string() : text_of(*annotations, key);
 }
 
 /// It becomes a header.
@@ -113,7 +106,7 @@ Result<Artifact> parse_artifact(std::string content, std::string_view media_type
     return not_a_manifest(origin, "there is no mediaType");
   }
   artifact.artifact_type = text_of(node, "artifactType");
-  artifact.title = annotation(node, "org.opencontainers.image.title");
+  artifact.title = annotation(node, package::kTitleAnnotation);
   const Node* config = node.find("config");
   if (config == nullptr && node.find("manifests") == nullptr) {
     return not_a_manifest(origin, "there is neither 'config' nor 'manifests'");

@@ -9,38 +9,22 @@
 #include "verge/base/file_system.hpp"
 #include "verge/crypto/digest.hpp"
 #include "verge/package/image_layout.hpp"
+#include "verge/package/oci_index.hpp"
 #include "verge/wire/document.hpp"
 
 namespace verge::registry_client {
 namespace {
 
+using package::annotation;
+using package::kIndexFile;
+using package::kLayoutFile;
+using package::kTagAnnotation;
+using package::kTitleAnnotation;
+using package::text_of;
 using wire::Node;
 
-constexpr std::string_view kLayoutFile = "oci-layout";
-constexpr std::string_view kIndexFile = "index.json";
-constexpr std::string_view kTagAnnotation = "org.opencontainers.image.ref.name";
-constexpr std::string_view kTitleAnnotation = "org.opencontainers.image.title";
-
-std::string text_of(const Node& node, std::string_view key) {
-  const Node* found = node.find(key);
-  return found != nullptr && found->kind == Node::Kind::quoted ? found->text : std::string();
-}
-
-std::string annotation(const Node& node, std::string_view key) {
-  const Node* annotations = node.find("annotations");
-  return annotations == nullptr ? std::string() : text_of(*annotations, key);
-}
-
-Node new_index() {
-  Node index = Node::map();
-  index.add("schemaVersion", Node::integer(2));
-  index.add("mediaType", Node::string("application/vnd.oci.image.index.v1+json"));
-  index.add("manifests", Node::list());
-  return index;
-}
-
 Result<Node> read_index(const std::filesystem::path& folder) {
-  if (!package::is_layout(folder)) return new_index();
+  if (!package::is_layout(folder)) return package::new_index();
   VERGE_TRY(package::list_layout(folder));  // It has a list of manifests.
   return wire::read_document(folder / kIndexFile);
 }

@@ -44,6 +44,22 @@ pipelines:
   EXPECT_EQ(read_one->pipelines[1].sinks[0].json_lines->path, "-");
 }
 
+TEST_F(Configurations, AMeteredLinkIsNamed) {
+  const std::string begin = "version: 1\nstate_directory: s\nhub: { enrolment: e, downloads: { metered: { ";
+  EXPECT_EQ(refusal(begin + "interfaces: [wwan0] } } }\n"), "(read)");
+  EXPECT_EQ(refusal(begin + "hours: [{ from: '07:00', to: '19:00' }] } } }\n"), "(read)");
+  EXPECT_THAT(refusal(begin + "allow: nothing } } }\n"), HasSubstr("VRG-AGT-054"));
+}
+
+TEST_F(Configurations, BundlesNeedAHubAndAFolder) {
+  const auto configuration =
+      read("version: 1\nstate_directory: s\nhub: { enrolment: e }\nbundles: { folder: stick }\n");
+  ASSERT_TRUE(configuration) << configuration.error().text();
+  EXPECT_EQ(configuration->bundles->folder, (folder_.path() / "stick").string());
+  EXPECT_THAT(refusal("version: 1\nbundles: { folder: stick }\n"), HasSubstr("'bundles' needs a 'hub'"));
+  EXPECT_THAT(refusal("version: 1\nbundles: {}\n"), HasSubstr("VRG-DOC-003"));
+}
+
 TEST_F(Configurations, EncryptionAtRest) {
   const auto configuration =
       read("version: 1\nstate_directory: state\nat_rest: { key: file, key_file: keys/k, memory_folder: /run/verge }\n");

@@ -9,6 +9,7 @@
 
 #include <opencv2/core.hpp>
 #include <opencv2/core/utils/logger.hpp>
+#include <opencv2/imgproc.hpp>
 #include <opencv2/videoio.hpp>
 
 struct verge_video {
@@ -19,6 +20,8 @@ struct verge_video_picture {
 };
 struct verge_video_writer {
   cv::VideoWriter writer;
+  cv::Size size;
+  cv::Mat scaled;
 };
 
 namespace {
@@ -122,7 +125,8 @@ verge_video_writer* create_video(const char* path, double rate, int width, int h
     const bool avi = std::string_view(path).ends_with(".avi");
     const int codec = avi ? cv::VideoWriter::fourcc('M', 'J', 'P', 'G') : cv::VideoWriter::fourcc('m', 'p', '4', 'v');
     auto video = std::make_unique<verge_video_writer>();
-    if (!video->writer.open(path, cv::CAP_FFMPEG, codec, rate, cv::Size(width, height))) {
+    video->size = cv::Size(width & ~1, height & ~1);
+    if (!video->writer.open(path, cv::CAP_FFMPEG, codec, rate, video->size)) {
       write_message(message, size, "it cannot be written there, or has no encoder");
       return nullptr;
     }
@@ -136,8 +140,12 @@ verge_video_writer* create_video(const char* path, double rate, int width, int h
 int write_frame(verge_video_writer* video, const verge_video_frame* frame) noexcept {
   try {
     // The writer only reads; OpenCV has no view of constant pixels.
-    video->writer.write(
-        cv::Mat(frame->height, frame->width, CV_8UC3, const_cast<std::uint8_t*>(frame->data), frame->stride_bytes));
+    cv::Mat pixels(frame->height, frame->width, CV_8UC3, const_cast<std::uint8_t*>(frame->data), frame->stride_bytes);
+    if (pixels.size() != video->size) {
+      cv::resize(pixels, video->scaled, video->size, 0, 0, cv::INTER_AREA);
+      pixels = video->scaled;
+    }
+    video->writer.write(pixels);
     return 1;
   } catch (const std::exception&) {
     return 0;

@@ -21,7 +21,6 @@
 
 namespace verge::bundle {
 
-inline constexpr std::size_t kEntriesLimit = 65536;
 inline constexpr std::uint64_t kDescriptionLimitBytes = std::uint64_t{64} << 20U;
 
 /// Takes pieces of a blob, front to back.
@@ -60,7 +59,8 @@ class Writer {
 /// Reads a bundle, in any order, from several threads. The file may disappear: then reading gives errors.
 class Reader {
  public:
-  /// Errors: not_found, unavailable (VRG-BDL-001), data_loss (VRG-BDL-003 no bundle, or a damaged one).
+  /// Errors: not_found, unavailable (VRG-BDL-001; 006 the archive part is not installed), failed_precondition
+  /// (VRG-BDL-006 it is another version's), data_loss (VRG-BDL-003 no bundle, or a damaged one).
   static Result<Reader> open(const std::filesystem::path& file);
   ~Reader();
   Reader(Reader&&) noexcept;

@@ -36,10 +36,12 @@ typedef struct verge_video_part {
   int (*take)(verge_video* video, verge_video_picture* picture, verge_video_frame* frame, char* message,
               size_t message_size);
   int (*rewind)(verge_video* video); /* 1: at the start again */
-  /* A video file to write, Motion JPEG for .avi, MPEG-4 otherwise. Null on failure, with `message`. */
+  /* A video file to write, Motion JPEG for .avi, MPEG-4 otherwise. Null on failure, with `message`. An odd side is
+     made even: MPEG-4 wants that. */
   verge_video_writer* (*create)(const char* path, double frames_per_second, int width, int height, char* message,
                                 size_t message_size);
-  int (*write)(verge_video_writer* writer, const verge_video_frame* frame); /* 1: written; 0: failed */
+  /* A frame of another size is scaled. 1: written; 0: failed */
+  int (*write)(verge_video_writer* writer, const verge_video_frame* frame);
   void (*finish)(verge_video_writer* writer);
 } verge_video_part;
 
