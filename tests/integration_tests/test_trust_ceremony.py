@@ -11,21 +11,10 @@ import urllib.error
 import urllib.request
 
 import pytest
-from fleet import fake_package, running_fleet, wait_for
-from trust_ceremony import Ceremony, error_id
+from fleet import fake_package, wait_for
+from trust_ceremony import ceremony, error_id, fleet  # Fixtures too.
 from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import Updater
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    with running_fleet(tmp_path) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-def ceremony(fleet, tmp_path):
-    return Ceremony(fleet, tmp_path / "ceremony")
 
 
 def waiting(fleet):

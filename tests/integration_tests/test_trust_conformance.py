@@ -13,10 +13,14 @@ SUITE = pathlib.Path(os.environ.get("VERGE_TUF_CONFORMANCE", ROOT / "build" / "p
 CASES = 113
 
 
-def test_every_case_passes(tmp_path):
+def need_suite():
     if not (SUITE / "tuf_conformance").is_dir():
         pytest.skip("needs a checkout of github.com/theupdateframework/tuf-conformance in build/peers/tuf-conformance, "
                     "or VERGE_TUF_CONFORMANCE")
+
+
+def test_every_case_passes(tmp_path):
+    need_suite()
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", SUITE / "tuf_conformance",
                            "--entrypoint", BUILD / "bin" / "verge-tuf-client"], capture_output=True, text=True,
                           timeout=500, cwd=tmp_path)

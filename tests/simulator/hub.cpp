@@ -1,12 +1,13 @@
 #include "hub.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
 #include "verge/crypto/sha256.hpp"
 #include "verge/delta/delta.hpp"
-#include "verge/package/image_layout.hpp"
+#include "verge/package/agent_release.hpp"
 #include "verge/package/requirements.hpp"
 
 namespace verge::simulator {
@@ -58,7 +59,7 @@ std::string changed(Chance& chance, std::string bytes) {
 
 }  // namespace
 
-Hub Hub::make(Chance& chance, int models, int versions, std::int64_t now_s) {
+Hub Hub::make(Chance& chance, int models, int versions, std::int64_t now_s, int releases) {
   Hub hub;
   auto folder = TemporaryFolder::create("verge-simulator-");
   hub.folder_ = std::make_unique<TemporaryFolder>(std::move(*folder));
@@ -70,9 +71,44 @@ Hub Hub::make(Chance& chance, int models, int versions, std::int64_t now_s) {
       hub.add(chance, fmt::format("model{}", model), version, targets);
     }
   }
+  for (int release = 1; release <= releases; ++release) hub.add_release(chance, release, targets);
   (void)hub.repository_->publish(std::move(targets), now_s).has_value();
   hub.root_ = hub.repository_->root();
   return hub;
+}
+
+const Version* Hub::before(const std::string& application) const {
+  return versions_.empty() || versions_.back().desired.application != application ? nullptr : &versions_.back();
+}
+
+std::vector<package::PackageFile> Hub::store(const Version& version) {
+  std::vector<package::PackageFile> files;
+  for (const auto& [path, content] : version.files) {
+    const auto digest = crypto::sha256(content);
+    files.push_back({path, digest, content.size()});
+    blobs_[digest] = content;
+  }
+  return files;
+}
+
+void Hub::finish(Version version, const package::Manifest& manifest, const wire::TargetCustom& custom,
+                 std::vector<trust::Target>& targets, const std::string& main_file) {
+  blobs_[manifest.config_digest] = manifest.config_json;
+  blobs_[manifest.manifest_digest] = manifest.manifest_json;
+  version.desired.application = custom.name;
+  version.desired.version = custom.version;
+  version.desired.target = fmt::format("{}s/{}/{}.json", wire::name(custom.kind), custom.name, custom.version);
+  version.desired.digest = manifest.manifest_digest;
+  if (version.quality != Quality::unsigned_) {
+    trust::Target target;
+    target.path = version.desired.target;
+    target.length_bytes = manifest.manifest_json.size();
+    target.digest = manifest.manifest_digest;
+    target.custom = wire::to_node(custom);
+    targets.push_back(std::move(target));
+  }
+  if (const auto* old = before(custom.name)) add_delta(*old, version, main_file);
+  versions_.push_back(std::move(version));
 }
 
 void Hub::add(Chance& chance, const std::string& model, int number, std::vector<trust::Target>& targets) {
@@ -81,39 +117,39 @@ void Hub::add(Chance& chance, const std::string& model, int number, std::vector<
   const auto text = fmt::format("{}.0.0", number);
   const auto metadata = metadata_of(model, text, version.quality);
   version.files["metadata.json"] = wire::write_json(wire::to_node(metadata));
-  const auto* before = versions_.empty() || versions_.back().desired.application != model ? nullptr : &versions_.back();
-  version.files[kModelFile] = before == nullptr || chance.one_in(3) ? some_bytes(chance, 100 + chance.below(8000))
-                                                                    : changed(chance, before->files.at(kModelFile));
+  const auto* old = before(model);
+  version.files[kModelFile] = old == nullptr || chance.one_in(3) ? some_bytes(chance, 100 + chance.below(8000))
+                                                                 : changed(chance, old->files.at(kModelFile));
   // The same labels in every version: a blob that is fetched once.
   version.files["postprocessing/labels.txt"] = "cat\ndog\n";
-  std::vector<package::PackageFile> files;
-  for (const auto& [path, content] : version.files) {
-    const auto digest = crypto::sha256(content);
-    files.push_back({path, digest, content.size()});
-    blobs_[digest] = content;
-  }
-  const auto manifest = package::make_manifest(metadata, files);
-  blobs_[manifest.config_digest] = manifest.config_json;
-  blobs_[manifest.manifest_digest] = manifest.manifest_json;
-  version.desired.application = model;
-  version.desired.version = text;
-  version.desired.target = fmt::format("models/{}/{}.json", model, text);
-  version.desired.digest = manifest.manifest_digest;
-  if (version.quality != Quality::unsigned_) {
-    trust::Target target;
-    target.path = version.desired.target;
-    target.length_bytes = manifest.manifest_json.size();
-    target.digest = manifest.manifest_digest;
-    target.custom = wire::to_node(package::target_custom(metadata, 5000));
-    targets.push_back(std::move(target));
-  }
-  if (before != nullptr) add_delta(*before, version);
-  versions_.push_back(std::move(version));
+  const auto manifest = package::make_manifest(metadata, store(version));
+  finish(std::move(version), manifest, package::target_custom(metadata, 5000), targets, kModelFile);
 }
 
-void Hub::add_delta(const Version& before, const Version& version) {
-  const auto& old = before.files.at(kModelFile);
-  const auto& fresh = version.files.at(kModelFile);
+/// What a release's own budget would tell is nothing that an agent is judged by.
+void Hub::add_release(Chance& chance, int number, std::vector<trust::Target>& targets) {
+  constexpr std::array kBad{Quality::wrong_golden, Quality::fails_to_load, Quality::crashes_at_load,
+                            Quality::fails_live,   Quality::unfit,         Quality::unsigned_};
+  Version version;
+  version.quality = chance.one_in(2) ? Quality::good : kBad.at(chance.below(kBad.size()));
+  wire::AgentRelease release;
+  release.schema_version = 1;
+  release.name = package::kAgentName;
+  release.version = fmt::format("{}.0.0", number);
+  release.program = package::kAgentProgram;
+  release.requirements = metadata_of("", "", version.quality).requirements;
+  version.files[std::string(package::kReleaseFile)] = wire::write_json(wire::to_node(release));
+  const auto* old = before(release.name);
+  version.files[release.program] = old == nullptr || chance.one_in(3) ? some_bytes(chance, 100 + chance.below(8000))
+                                                                      : changed(chance, old->files.at(release.program));
+  version.files["lib/verge/engines/libverge_engine_fake.so"] = "an engine";
+  const auto manifest = package::make_manifest(release, store(version));
+  finish(std::move(version), manifest, package::target_custom(release, 5000), targets, release.program);
+}
+
+void Hub::add_delta(const Version& before, const Version& version, const std::string& file) {
+  const auto& old = before.files.at(file);
+  const auto& fresh = version.files.at(file);
   const auto made = delta::make({std::as_bytes(std::span(old)), {}}, {std::as_bytes(std::span(fresh)), {}});
   std::string content(reinterpret_cast<const char*>(made->data()), made->size());
   const auto digest = crypto::sha256(content);

@@ -7,9 +7,11 @@
 
 #include "chance.hpp"
 #include "verge/base/file.hpp"
+#include "verge/package/image_layout.hpp"
 #include "verge/trust/repository.hpp"
 #include "verge/update/ports.hpp"
 #include "verge/wire/desired_state.hpp"
+#include "verge/wire/target_custom.hpp"
 
 namespace verge::simulator {
 
@@ -37,8 +39,8 @@ struct Version {
 /// The same for every device of a simulation.
 class Hub {
  public:
-  /// `models` models with `versions` versions each; about half of the versions are good.
-  static Hub make(Chance& chance, int models, int versions, std::int64_t now_s);
+  /// `models` models with `versions` versions each, and `releases` of the agent; about half of them are good.
+  static Hub make(Chance& chance, int models, int versions, std::int64_t now_s, int releases = 0);
 
   /// A new root with another key, and new versions of all that it signs.
   void sign_anew(std::int64_t now_s);
@@ -52,8 +54,13 @@ class Hub {
   [[nodiscard]] std::vector<update::DeltaOffer> deltas(const std::string& package_digest) const;
 
  private:
-  void add_delta(const Version& before, const Version& version);
+  void add_delta(const Version& before, const Version& version, const std::string& file);
   void add(Chance& chance, const std::string& model, int number, std::vector<trust::Target>& targets);
+  void add_release(Chance& chance, int number, std::vector<trust::Target>& targets);
+  [[nodiscard]] const Version* before(const std::string& application) const;
+  [[nodiscard]] std::vector<package::PackageFile> store(const Version& version);
+  void finish(Version version, const package::Manifest& manifest, const wire::TargetCustom& custom,
+              std::vector<trust::Target>& targets, const std::string& main_file);
   std::unique_ptr<TemporaryFolder> folder_;
   std::unique_ptr<trust::Repository> repository_;
   std::string root_;

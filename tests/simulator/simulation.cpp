@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "simulated_runtime.hpp"
+#include "verge/package/agent_release.hpp"
 #include "verge/update/disk_files.hpp"
 #include "verge/update/encrypted_files.hpp"
 #include "verge/update/updater.hpp"
@@ -124,7 +125,7 @@ class Device {
     for (const auto& name : disk_.files_below("/store/blobs")) {
       if (!chance_.one_in(10)) continue;
       disk_.flip_bit(name, chance_.next());
-      for (int model = 0; model < kModels; ++model) rotten_.insert(fmt::format("model{}", model));
+      for (const auto& application : applications()) rotten_.insert(application);
       note("a byte flips in " + name);
       return;
     }
@@ -156,7 +157,14 @@ class Device {
     if (updater_) updater_->want(desired_);
   }
 
+  /// What verge-launcher does.
   void start() {
+    const auto digest = [&](const char* which) {
+      const auto found = pointer(std::string(package::kAgentName), which);
+      return found ? found->digest : std::string();
+    };
+    runtime_.start_agent(digest("active"), digest("previous"));
+    note("the agent starts: " + (runtime_.own.empty() ? "that of the system" : runtime_.own));
     while (true) {
       try {
         auto made = update::Updater::create({clock_, chance_, files(), network_, runtime_}, hub_.root());
@@ -168,6 +176,7 @@ class Device {
       } catch (const Crash&) {
         ++tally_.crashes;
         lose();
+        return start();
       }
     }
   }
@@ -179,7 +188,6 @@ class Device {
 
   void lose() {
     updater_.reset();
-    runtime_.running.clear();
     // Killed, with what it wrote still in the machine's memory; or the power is lost.
     if (!chance_.one_in(4)) disk_.lose_power({fate(), fate(), chance_.next(), false});
     open_files();
@@ -202,26 +210,41 @@ class Device {
     }
     clock_.pass(std::min<std::int64_t>(wait, 60'000) + 1);
     check_pointers();
+    const auto active_release = active(std::string(package::kAgentName));
+    if (!runtime_.next || *runtime_.next != (active_release ? active_release->digest : "")) return;
+    note("the agent ends for another release");
+    updater_.reset();
+    open_files();
+    start();
   }
 
   std::optional<wire::DevicePointer> active(const std::string& application) const {
-    const auto* text = disk_.peek("/applications/" + application + "/active.json");
+    return pointer(application, "active");
+  }
+
+  std::optional<wire::DevicePointer> pointer(const std::string& application, const std::string& which) const {
+    const auto* text = disk_.peek(fmt::format("/applications/{}/{}.json", application, which));
     if (text == nullptr) return std::nullopt;
-    const auto node = wire::parse_json(*text, "active.json");
-    auto pointer =
-        node ? wire::read_device_pointer(*node, wire::Place("active.json")) : Result<wire::DevicePointer>(node.error());
-    if (!pointer) throw Violation{"the active pointer of " + application + " cannot be read"};
-    return *pointer;
+    const auto node = wire::parse_json(*text, which);
+    auto found =
+        node ? wire::read_device_pointer(*node, wire::Place(which)) : Result<wire::DevicePointer>(node.error());
+    if (!found) throw Violation{"the " + which + " pointer of " + application + " cannot be read"};
+    return *found;
+  }
+
+  static std::vector<std::string> applications() {
+    std::vector<std::string> names{std::string(package::kAgentName)};
+    for (int model = 0; model < kModels; ++model) names.push_back(fmt::format("model{}", model));
+    return names;
   }
 
   /// Invariant 2, at every step.
   void check_pointers() const {
-    for (int model = 0; model < kModels; ++model) {
-      const auto name = fmt::format("model{}", model);
-      const auto pointer = active(name);
-      if (!pointer) continue;
-      const Version* version = hub_.by_digest(pointer->digest);
-      if (version == nullptr || version->quality == Quality::unsigned_ || pointer->application != name) {
+    for (const auto& name : applications()) {
+      const auto found = active(name);
+      if (!found) continue;
+      const Version* version = hub_.by_digest(found->digest);
+      if (version == nullptr || version->quality == Quality::unsigned_ || found->application != name) {
         throw Violation{"the active pointer of " + name + " names what was never signed"};
       }
     }
@@ -255,13 +278,21 @@ class Device {
                        update != nullptr && update->reason ? ": " + update->reason->message : "");
   }
 
-  bool idle() const { return active(current_.application) && !runtime_.running.contains(current_.application); }
+  /// Whether what is active does not run, or not yet what the disk is still to take as active.
+  bool idle() const {
+    const auto pointer = active(current_.application);
+    const auto running = runtime_.running.find(current_.application);
+    return pointer && (running == runtime_.running.end() || running->second.digest != pointer->digest);
+  }
 
   /// Invariants 3 and 4.
   void check_end() {
     const auto* update = report();
     const auto& name = current_.application;
     const auto pointer = active(name);
+    if (name == package::kAgentName && runtime_.own != (pointer ? pointer->digest : "")) {
+      throw Violation{"another release of the agent runs than is active"};
+    }
     const auto running = runtime_.running.find(name);
     const auto state = std::string(wire::name(update->state));
     note("ended: " + state + (update->reason ? " " + update->reason->id + " " + update->reason->message : ""));
@@ -295,7 +326,9 @@ class Device {
       throw Violation{fmt::format("{}: {} and a bad version, {}, is active", name, state, pointer->version)};
     }
     const auto before = committed_.find(name);
-    if (before != committed_.end() && !pointer) throw Violation{name + ": " + state + " and nothing is left running"};
+    // Of the agent there is always one.
+    if (before != committed_.end() && !pointer && name != package::kAgentName)
+      throw Violation{name + ": " + state + " and nothing is left running"};
   }
 
   void count(wire::UpdateState state) {
@@ -335,7 +368,7 @@ class Device {
 
 Hub make_hub(std::uint64_t seed) {
   Chance chance(seed);
-  return Hub::make(chance, kModels, kVersions, kEpoch_ms / 1000);
+  return Hub::make(chance, kModels, kVersions, kEpoch_ms / 1000, kVersions);
 }
 
 std::uint64_t device_seed(std::uint64_t seed, std::uint64_t device) {

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "verge/base/text.hpp"
-#include "verge/package/image_layout.hpp"
+#include "verge/package/agent_release.hpp"
 #include "verge/trust/client.hpp"
 #include "verge/wire/application.hpp"
 #include "verge/wire/device_detail.hpp"
@@ -69,6 +69,9 @@ class Content {
 
   Result<void> add(const wire::DesiredApplication& wanted) {
     if (wanted.target.starts_with("models/")) return add_model(wanted.application, wanted.version, wanted.digest);
+    if (wanted.target.starts_with("agents/")) {
+      return add_package("agents", wanted.application, wanted.version, wanted.digest, package::kAgentArtifactType);
+    }
     VERGE_ASSIGN(const auto text, document(wanted.target, wanted.digest));
     VERGE_ASSIGN(const wire::Node node, wire::parse_json(text, wanted.target));
     VERGE_ASSIGN(const auto application, wire::read_application(node, wire::Place(wanted.target)));
@@ -105,8 +108,13 @@ class Content {
   }
 
   Result<void> add_model(const std::string& name, const std::string& version, const std::string& digest) {
-    VERGE_ASSIGN(const auto text, document(fmt::format("models/{}/{}.json", name, version), digest));
-    VERGE_ASSIGN(const auto content, package::read_manifest(text, digest));
+    return add_package("models", name, version, digest, package::kArtifactType);
+  }
+
+  Result<void> add_package(std::string_view kind, const std::string& name, const std::string& version,
+                           const std::string& digest, std::string_view artifact_type) {
+    VERGE_ASSIGN(const auto text, document(fmt::format("{}/{}/{}.json", kind, name, version), digest));
+    VERGE_ASSIGN(const auto content, package::read_manifest(text, digest, artifact_type));
     VERGE_ASSIGN(const auto model, hub_.read("/api/v1/models/" + encode(name), wire::read_model_detail));
     const auto found = std::ranges::find(model.versions, digest, &wire::ModelVersionInfo::digest);
     const auto repository = found == model.versions.end() ? name : found->repository.value_or(name);

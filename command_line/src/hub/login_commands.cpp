@@ -176,7 +176,7 @@ void add_login_commands(CLI::App& app, Action& action) {
     remove->add_option("ID", o->name, "From 'verge hub token list'")->required();
   }
 
-  auto* agent = app.add_subcommand("agent", "Start an agent; ask a running one how it is");
+  auto* agent = app.add_subcommand("agent", "Start an agent; ask a running one how it is; releases of the agent");
   agent->require_subcommand(1);
   add_start(
       *agent, action, "verge-agent",
@@ -185,6 +185,7 @@ void add_login_commands(CLI::App& app, Action& action) {
   auto agent_options = std::make_shared<AgentOptions>();
   status->add_option("--url", agent_options->url, "Address of its API")->capture_default_str();
   status->callback([agent_options, &action] { action = [agent_options] { return agent_status(*agent_options); }; });
+  add_release_verbs(*agent, action);
 }
 
 }  // namespace verge::cli

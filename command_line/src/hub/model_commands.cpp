@@ -23,22 +23,13 @@ struct ModelOptions : HubOptions {
   std::string name, version, path;
 };
 
-Result<void> push(HubSession& hub, const ModelOptions& options) {
+Result<void> push_model(HubSession& hub, const ModelOptions& options) {
   VERGE_ASSIGN(const auto scratch, TemporaryFolder::create("verge-push-"));
   VERGE_ASSIGN(const auto package, package::open(options.path, scratch.path()));
+  const auto shipment = shipment_of(package);
   Progress progress;
-  VERGE_ASSIGN(const Pushed pushed, push_package(hub, package, progress));
-  Node node = Node::map();
-  node.add("model", Node::string(package.metadata.name));
-  node.add("version", Node::string(package.metadata.version));
-  node.add("digest", Node::string(pushed.digest));
-  node.add("sent_bytes", Node::integer(static_cast<std::int64_t>(pushed.sent_bytes)));
-  node.add("present_bytes", Node::integer(static_cast<std::int64_t>(pushed.present_bytes)));
-  show(options, node, [&] {
-    return fmt::format("{} {} is on the hub: {} sent, {} were there already\n{}", package.metadata.name,
-                       package.metadata.version, human_bytes(static_cast<double>(pushed.sent_bytes)),
-                       human_bytes(static_cast<double>(pushed.present_bytes)), pushed.digest);
-  });
+  VERGE_ASSIGN(const Pushed pushed, push(hub, shipment, progress));
+  show(options, to_node(shipment, "model", pushed), [&] { return text_of(shipment, pushed); });
   return {};
 }
 
@@ -137,7 +128,7 @@ void add_model_commands(CLI::App& app, Action& action) {
     auto [verb, o] = add_hub_verb<ModelOptions>(*group, action, "push",
                                                 "Send a model package to the hub\n\nExample:\n"
                                                 "  verge model push models/efficientnet_lite0",
-                                                push);
+                                                push_model);
     verb->add_option("PACKAGE", o->path, "Package folder, or layout[:VERSION]")->required();
   }
   add_hub_verb<HubOptions>(*group, action, "list", "All models", list_models);

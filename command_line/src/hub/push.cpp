@@ -48,19 +48,45 @@ Result<void> send_blob(HubSession& hub, const std::string& repository, const std
 
 }  // namespace
 
-Result<Pushed> push_package(HubSession& hub, const package::ModelPackage& package, Progress& progress) {
-  const auto manifest = package::make_manifest(package.metadata, package.files);
-  const std::string& repository = package.metadata.name;
+Shipment shipment_of(const package::ModelPackage& package) {
+  return {package.metadata.name, package.metadata.version, package.root, package.files,
+          package::make_manifest(package.metadata, package.files)};
+}
+
+Shipment shipment_of(const package::AgentRelease& release) {
+  return {release.release.name, release.release.version, release.root, release.files,
+          package::make_manifest(release.release, release.files)};
+}
+
+wire::Node to_node(const Shipment& shipment, std::string_view kind, const Pushed& pushed) {
+  wire::Node node = wire::Node::map();
+  node.add(kind, wire::Node::string(shipment.name));
+  node.add("version", wire::Node::string(shipment.version));
+  node.add("digest", wire::Node::string(pushed.digest));
+  node.add("sent_bytes", wire::Node::integer(static_cast<std::int64_t>(pushed.sent_bytes)));
+  node.add("present_bytes", wire::Node::integer(static_cast<std::int64_t>(pushed.present_bytes)));
+  return node;
+}
+
+std::string text_of(const Shipment& shipment, const Pushed& pushed) {
+  return fmt::format("{} {} is on the hub: {} sent, {} were there already\n{}", shipment.name, shipment.version,
+                     human_bytes(static_cast<double>(pushed.sent_bytes)),
+                     human_bytes(static_cast<double>(pushed.present_bytes)), pushed.digest);
+}
+
+Result<Pushed> push(HubSession& hub, const Shipment& shipment, Progress& progress) {
+  const auto& manifest = shipment.manifest;
+  const std::string& repository = shipment.name;
   Pushed pushed;
   pushed.digest = manifest.manifest_digest;
-  for (const auto& file : package.files) {
+  for (const auto& file : shipment.files) {
     VERGE_ASSIGN(const bool there, has_blob(hub, repository, file.digest));
     if (there) {
       pushed.present_bytes += file.size_bytes;
       continue;
     }
     http_client::Call call;
-    call.body_file = package.root / file.path;
+    call.body_file = shipment.root / file.path;
     call.progress = [&](std::uint64_t done, std::uint64_t total) {
       progress.show(fmt::format("{}: {} of {}", file.path, human_bytes(static_cast<double>(done)),
                                 human_bytes(static_cast<double>(total))));
@@ -77,7 +103,7 @@ Result<Pushed> push_package(HubSession& hub, const package::ModelPackage& packag
   }
   http_client::Call call;
   call.method = "PUT";
-  call.path = fmt::format("/v2/{}/manifests/{}", repository, package.metadata.version);
+  call.path = fmt::format("/v2/{}/manifests/{}", repository, package::tag_of(shipment.version));
   call.content_type = package::kManifestMediaType;
   call.body = manifest.manifest_json;
   VERGE_TRY(hub.send(call));

@@ -53,9 +53,12 @@ inline void show(const HubOptions& options, const wire::Node& node, const std::f
 
 void add_login_commands(CLI::App& app, Action& action);
 void add_registry_verbs(CLI::App& hub, Action& action);
+void add_release_verbs(CLI::App& agent, Action& action);
 void add_model_commands(CLI::App& app, Action& action);
 void add_application_commands(CLI::App& app, Action& action);
 void add_device_commands(CLI::App& app, Action& action);
+/// Behind add_device_commands(), whose group they join.
+void add_telemetry_commands(CLI::App& app, Action& action);
 void add_deploy_commands(CLI::App& app, Action& action);
 void add_fleet_commands(CLI::App& app, Action& action);
 /// Behind add_fleet_commands(), whose group they join.

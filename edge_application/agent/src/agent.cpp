@@ -7,12 +7,16 @@
 
 #include "api_server.hpp"
 #include "at_rest.hpp"
+#include "bundle_folder.hpp"
 #include "bundle_path.hpp"
 #include "configured_models.hpp"
 #include "hub_link.hpp"
+#include "own_release.hpp"
 #include "package_puller.hpp"
 #include "pipeline_paths.hpp"
 #include "serving.hpp"
+#include "spools.hpp"
+#include "telemetry_link.hpp"
 
 namespace verge::agent {
 namespace {
@@ -46,7 +50,8 @@ bool same_server(const wire::Api& a, const wire::Api& b) {
 
 struct Agent::State {
   Log& log;
-  std::string version;
+  AgentSetup setup;
+  std::vector<process::Descriptor> kept = setup.manager->take_kept();  ///< Until the API has taken over what fits.
   telemetry::DeviceInfo device = telemetry::read_device_info();
   telemetry::Metrics metrics;
   Serving serving;
@@ -56,18 +61,23 @@ struct Agent::State {
   wire::EdgeConfig configuration;
   std::unique_ptr<AtRest> at_rest;
   std::unique_ptr<update::DiskFiles> disk;  ///< Of a store that is not encrypted.
+  std::unique_ptr<Spools> spools;           ///< Null: there is no place for any.
+  std::unique_ptr<OwnRelease> own_release;
   std::unique_ptr<DeviceRuntime> runtime;
   std::unique_ptr<HubLink> hub;
-  std::unique_ptr<PackagePuller> puller;  ///< Null: there is no place to pull packages to.
+  std::unique_ptr<BundleFolder> bundles;     ///< Null: no folder is watched for any.
+  std::unique_ptr<TelemetryLink> telemetry;  ///< Null: the hub is told nothing but reports.
+  std::unique_ptr<PackagePuller> puller;     ///< Null: there is no place to pull packages to.
   std::unique_ptr<ApiServer> api;
 
-  State(Log& l, std::string v) : log(l), version(std::move(v)), metrics(device, version), serving(log, metrics) {}
+  State(Log& l, AgentSetup s) : log(l), setup(std::move(s)), metrics(device, setup.version), serving(log, metrics) {}
 
   std::optional<http::Response> own_path(const http::Request& request) {
     if (auto answer = answer_pipelines(request, serving)) return answer;
     if (auto answer = answer_bundle(request, hub.get())) return answer;
     if (request.path == "/metrics") {
       for (const auto& pipeline : serving.pipelines()) pipeline->refresh_metrics();
+      if (telemetry) metrics.spool("", "telemetry", "hub")->set(telemetry->counts());
     }
     if (request.path != "/status" || (request.method != "GET" && request.method != "HEAD")) return std::nullopt;
     if (hub != nullptr) return http::Response{200, "application/json", {}, hub->status_json()};
@@ -78,9 +88,13 @@ struct Agent::State {
   Result<void> start_api() {
     const auto options = configuration.api.value_or(wire::Api{});
     memory = std::make_unique<inference_api::SharedMemory>(static_cast<std::uint64_t>(options.max_request_bytes));
-    service = std::make_unique<inference_api::Service>(serving.repository(), *memory, &models, version);
-    VERGE_ASSIGN(api, ApiServer::start(options, *service, metrics, log,
+    service = std::make_unique<inference_api::Service>(serving.repository(), *memory, &models, setup.version);
+    ApiSockets sockets{{},
+                       [this](int socket, bool local) { return setup.manager->keep(socket, local ? "local" : "api"); }};
+    for (const auto& socket : kept) sockets.kept.push_back(socket.number());
+    VERGE_ASSIGN(api, ApiServer::start(options, std::move(sockets), *service, metrics, log,
                                        [this](const http::Request& request) { return own_path(request); }));
+    kept.clear();
     return {};
   }
 
@@ -96,6 +110,7 @@ struct Agent::State {
         static_cast<std::uint64_t>(next.model_memory_bytes.value_or(static_cast<std::int64_t>(device.memory_bytes)));
     options.max_image_pixels = static_cast<std::uint64_t>(next.api.value_or(wire::Api{}).max_image_pixels);
     if (next.state_directory) options.state_directory = *next.state_directory;
+    options.spools = spools.get();
     options.keep_compiled = !encrypts(next) && at_rest == nullptr;
     serving.set(std::move(options));
     models.allow(next.api.value_or(wire::Api{}).model_control);
@@ -140,6 +155,21 @@ struct Agent::State {
     return {};
   }
 
+  void open_spools() {
+    if (!configuration.state_directory) return;
+    spools = std::make_unique<Spools>(log, *configuration.state_directory, at_rest ? &at_rest->keys() : nullptr);
+    auto options = serving.options();
+    options.spools = spools.get();
+    serving.set(std::move(options));
+  }
+
+  void watch_bundles() {
+    bundles.reset();
+    if (hub == nullptr || !configuration.bundles) return;
+    auto& files = at_rest ? at_rest->files() : *disk;
+    bundles = std::make_unique<BundleFolder>(log, configuration.bundles->folder, files, *hub);
+  }
+
   Result<void> start_hub() {
     if (!configuration.hub) return {};
     const auto configured = configuration.device.value_or(wire::Device{});
@@ -147,20 +177,41 @@ struct Agent::State {
     options.state_directory = *configuration.state_directory;
     options.hub = *configuration.hub;
     options.device_name = configured.name.value_or(device_name(device.host_name));
-    options.agent_version = version;
+    options.agent_version = setup.version;
     if (at_rest) options.messages = at_rest->messages();
     if (configuration.measured_state) {
       options.measured = std::make_shared<MeasuredState>(log, *configuration.measured_state, options.state_directory);
     }
     auto& files = at_rest ? at_rest->files() : *disk;
+    Origin origin{setup.configuration, setup.manager->is_launcher(), setup.manager->release()};
+    own_release =
+        std::make_unique<OwnRelease>(log, std::move(origin), options.state_directory, files, at_rest != nullptr);
+    options.start_another = setup.start_another;
     runtime = std::make_unique<DeviceRuntime>(serving, device, configured, options.state_directory,
-                                              at_rest ? &at_rest->packages() : nullptr);
+                                              at_rest ? &at_rest->packages() : nullptr, *own_release);
     hub = std::make_unique<HubLink>(log, std::move(options), files, serving, *runtime);
-    return hub->start();
+    VERGE_TRY(hub->start());
+    start_telemetry();
+    return {};
+  }
+
+  /// A full disk keeps no agent from its work.
+  void start_telemetry() {
+    if (!configuration.telemetry) return;
+    const auto& wanted = *configuration.telemetry;
+    // No pipeline can have this name.
+    auto spool = spools->open(wanted.spool.value_or(wire::Spool{}), "_telemetry", "hub", "");
+    if (!spool) {
+      log.error("no telemetry until the next start", {{"error", spool.error().text()}});
+      return;
+    }
+    telemetry =
+        std::make_unique<TelemetryLink>(log, std::chrono::seconds(wanted.interval_s), *configuration.state_directory,
+                                        serving, hub->client(), std::move(*spool));
   }
 };
 
-Agent::Agent(Log& log, std::string version) : state_(std::make_unique<State>(log, std::move(version))) {}
+Agent::Agent(Log& log, AgentSetup setup) : state_(std::make_unique<State>(log, std::move(setup))) {}
 Agent::~Agent() {
   stop();
 }
@@ -170,13 +221,18 @@ Result<void> Agent::start(const wire::EdgeConfig& configuration) {
   s.configure(configuration);
   VERGE_TRY(s.serving.open());
   VERGE_TRY(s.open_store());
-  VERGE_TRY(s.start_api());
+  s.open_spools();
+  const bool awaited = !s.kept.empty();
+  if (!awaited) VERGE_TRY(s.start_api());
   if (configuration.state_directory) {
-    s.puller = std::make_unique<PackagePuller>(s.log, *configuration.state_directory, s.version);
+    s.puller = std::make_unique<PackagePuller>(s.log, *configuration.state_directory, s.setup.version);
   }
   VERGE_TRY(s.models.replace(s.present_orders(), configuration.pipelines, true));
   VERGE_TRY(s.start_hub());
+  s.watch_bundles();
+  if (awaited) VERGE_TRY(s.start_api());
   s.start_pulling(false);
+  s.setup.manager->notify("READY=1");
   s.log.info("ready", {{"url", s.api->url()},
                        {"grpc", s.api->grpc_address()},
                        {"models", s.serving.models().size()},
@@ -213,6 +269,13 @@ Result<void> Agent::reload(const wire::EdgeConfig& configuration) {
   if (measured(before) != measured(configuration)) {
     s.log.warning("a change under 'measured_state' takes effect at the next start");
   }
+  const auto telemetry = [](const wire::EdgeConfig& one) {
+    return one.telemetry ? wire::write_json_line(wire::to_node(*one.telemetry)) : std::string();
+  };
+  if (telemetry(before) != telemetry(configuration)) {
+    s.log.warning("a change under 'telemetry' takes effect at the next start");
+  }
+  s.watch_bundles();
   s.start_pulling(true);
   s.log.info("reloaded", {{"models", s.serving.models().size()}, {"pipelines", s.serving.pipelines().size()}});
   return {};
@@ -221,6 +284,8 @@ Result<void> Agent::reload(const wire::EdgeConfig& configuration) {
 void Agent::stop() {
   State& s = *state_;
   if (s.puller != nullptr) s.puller->stop();
+  s.telemetry.reset();
+  s.bundles.reset();
   if (s.hub != nullptr) s.hub->stop();
   s.serving.stop();
   if (s.api != nullptr) s.api->stop(kPatience);

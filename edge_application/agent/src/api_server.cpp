@@ -43,17 +43,24 @@ http::Response unauthorised(const Error& error) {
 
 }  // namespace
 
-ApiServer::ApiServer(wire::Api api, const inference_api::Service& service, telemetry::Metrics& metrics, Log& log,
-                     OwnPaths own)
-    : api_(std::move(api)), service_(service), router_(service, metrics), log_(log), own_paths_(std::move(own)) {}
+ApiServer::ApiServer(wire::Api api, ApiSockets sockets, const inference_api::Service& service,
+                     telemetry::Metrics& metrics, Log& log, OwnPaths own)
+    : api_(std::move(api)),
+      sockets_(std::move(sockets)),
+      service_(service),
+      router_(service, metrics),
+      log_(log),
+      own_paths_(std::move(own)) {}
 
 ApiServer::~ApiServer() {
   stop(std::chrono::seconds(1));
 }
 
-Result<std::unique_ptr<ApiServer>> ApiServer::start(const wire::Api& api, const inference_api::Service& service,
-                                                    telemetry::Metrics& metrics, Log& log, OwnPaths own_paths) {
-  std::unique_ptr<ApiServer> server(new ApiServer(api, service, metrics, log, std::move(own_paths)));
+Result<std::unique_ptr<ApiServer>> ApiServer::start(const wire::Api& api, ApiSockets sockets,
+                                                    const inference_api::Service& service, telemetry::Metrics& metrics,
+                                                    Log& log, OwnPaths own_paths) {
+  std::unique_ptr<ApiServer> server(
+      new ApiServer(api, std::move(sockets), service, metrics, log, std::move(own_paths)));
   VERGE_TRY(server->open());
   if (api.grpc) VERGE_TRY(server->open_grpc());
   return server;
@@ -70,6 +77,8 @@ Result<void> ApiServer::open() {
   options.threads = kThreads;
   options.max_connections = kMaxConnections;
   if (api_.unix_socket) options.unix_socket = *api_.unix_socket;
+  options.kept = sockets_.kept;
+  options.keep = sockets_.keep;
   if (api_.tls) {
     std::vector<std::string> files{api_.tls->certificate, api_.tls->key};
     if (api_.tls->client_authority) files.push_back(*api_.tls->client_authority);

@@ -15,6 +15,12 @@
 
 namespace verge::agent {
 
+/// Sockets that outlive this program.
+struct ApiSockets {
+  std::vector<int> kept;                             ///< Of the program before; borrowed.
+  std::function<bool(int socket, bool local)> keep;  ///< As http::ServerOptions::keep; `local`: a Unix socket.
+};
+
 class ApiServer {
  public:
   /// Answers paths that are the agent's own before the router sees them; nothing for others.
@@ -22,8 +28,9 @@ class ApiServer {
 
   /// Opens everything that the configuration asks for. References must outlive the server. Errors: those of
   /// http::Server, Tokens and start_grpc(); VRG-AGT-024 a certificate or key cannot be read.
-  static Result<std::unique_ptr<ApiServer>> start(const wire::Api& api, const inference_api::Service& service,
-                                                  telemetry::Metrics& metrics, Log& log, OwnPaths own_paths);
+  static Result<std::unique_ptr<ApiServer>> start(const wire::Api& api, ApiSockets sockets,
+                                                  const inference_api::Service& service, telemetry::Metrics& metrics,
+                                                  Log& log, OwnPaths own_paths);
   ~ApiServer();
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
@@ -36,7 +43,8 @@ class ApiServer {
   void stop(std::chrono::milliseconds patience);
 
  private:
-  ApiServer(wire::Api api, const inference_api::Service& service, telemetry::Metrics& metrics, Log& log, OwnPaths own);
+  ApiServer(wire::Api api, ApiSockets sockets, const inference_api::Service& service, telemetry::Metrics& metrics,
+            Log& log, OwnPaths own);
   Result<void> open();
   Result<void> open_grpc();
   http::Response handle(const http::Request& request);
@@ -45,6 +53,7 @@ class ApiServer {
   std::shared_ptr<const http::Tls> present_certificates();
 
   const wire::Api api_;
+  const ApiSockets sockets_;
   const inference_api::Service& service_;
   inference_api::Router router_;
   Log& log_;

@@ -33,6 +33,22 @@ Result<void> check_names(const wire::EdgeConfig& configuration, std::string_view
   return {};
 }
 
+Result<void> check_spools(const wire::EdgeConfig& configuration, std::string_view origin) {
+  if (configuration.telemetry && !configuration.hub) {
+    return Error(ErrorCode::invalid_argument, "VRG-AGT-002",
+                 fmt::format("{} line {}: 'telemetry' needs a 'hub', which it is for; add one", origin,
+                             configuration.telemetry->line));
+  }
+  for (const auto& pipeline : configuration.pipelines) {
+    if (configuration.state_directory || !wants_spool(pipeline)) continue;
+    return Error(ErrorCode::invalid_argument, "VRG-AGT-002",
+                 fmt::format("{} line {}: the 'spool' of a sink needs a 'state_directory', where events are kept; add "
+                             "one, or leave 'spool' out",
+                             origin, pipeline.line));
+  }
+  return {};
+}
+
 /// Addresses that only this machine reaches.
 bool is_loopback(std::string_view address) {
   return address.starts_with("127.") || address == "::1";
@@ -48,6 +64,17 @@ Result<void> check_exposure(const wire::Api& api, std::string_view origin) {
                   "and 'tokens' (made by 'verge-agent token'), or 'tls: {{ client_authority }}'; use 127.0.0.1 "
                   "to serve this machine only, or say 'insecure: true' to let everyone in",
                   origin, api.line, api.address));
+}
+
+Result<void> check_metered(const wire::EdgeConfig& configuration, std::string_view origin) {
+  if (!configuration.hub || !configuration.hub->downloads || !configuration.hub->downloads->metered) return {};
+  const auto& metered = *configuration.hub->downloads->metered;
+  if (!metered.hours.empty() || !metered.interfaces.empty()) return {};
+  return Error(
+      ErrorCode::invalid_argument, "VRG-AGT-054",
+      fmt::format("{} line {}: expected 'hours' or 'interfaces' under 'metered', got neither; say when the link "
+                  "is metered, for example 'interfaces: [wwan0]'",
+                  origin, metered.line));
 }
 
 void make_absolute(wire::Api& api, const std::filesystem::path& folder) {
@@ -117,6 +144,13 @@ Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
                  fmt::format("{} line {}: 'measured_state' needs a 'hub', which is told what was booted; add one",
                              origin, configuration.measured_state->line));
   }
+  if (configuration.bundles && !configuration.hub) {
+    return Error(ErrorCode::invalid_argument, "VRG-AGT-002",
+                 fmt::format("{} line {}: 'bundles' needs a 'hub', by whose keys they are checked; add one", origin,
+                             configuration.bundles->line));
+  }
+  VERGE_TRY(check_metered(configuration, origin));
+  VERGE_TRY(check_spools(configuration, origin));
   VERGE_TRY(check_pulled(configuration, origin));
   if (configuration.api) VERGE_TRY(check_exposure(*configuration.api, origin));
   const auto folder = std::filesystem::absolute(file).parent_path();
@@ -127,6 +161,7 @@ Result<wire::EdgeConfig> read_configuration(const std::filesystem::path& file) {
       make_absolute(*configuration.hub->proxy->ca_certificate, folder);
     }
   }
+  if (configuration.bundles) make_absolute(configuration.bundles->folder, folder);
   if (configuration.at_rest) {
     make_absolute(configuration.at_rest->key_file, folder);
     make_absolute(configuration.at_rest->memory_folder, folder);

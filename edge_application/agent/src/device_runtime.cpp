@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "trial.hpp"
+#include "verge/package/agent_release.hpp"
 
 namespace verge::agent {
 namespace {
@@ -30,8 +31,8 @@ std::optional<std::int64_t> available_memory() {
 }  // namespace
 
 DeviceRuntime::DeviceRuntime(Serving& serving, const telemetry::DeviceInfo& info, const wire::Device& configured,
-                             std::filesystem::path state_directory, MemoryPackages* packages)
-    : serving_(serving), state_directory_(std::move(state_directory)), packages_(packages) {
+                             std::filesystem::path state_directory, MemoryPackages* packages, OwnRelease& own)
+    : serving_(serving), state_directory_(std::move(state_directory)), packages_(packages), own_(own) {
   report_.host_name = info.host_name;
   report_.operating_system = info.operating_system;
   report_.kernel = info.kernel;
@@ -71,20 +72,29 @@ Result<std::vector<ModelOrder>> DeviceRuntime::orders(const update::VerifiedAppl
 }
 
 Result<std::vector<update::ModelTrial>> DeviceRuntime::try_out(const update::VerifiedApplication& candidate) {
+  const auto options = serving_.options();
+  // The process that tries it out knows no configuration.
+  const auto explicitly = [&](ModelOrder order) {
+    if (!order.entry.isolation) order.entry.isolation = options.isolation;
+    return order;
+  };
+  if (candidate.is_agent()) {
+    std::vector<ModelOrder> models;
+    for (auto& order : serving_.orders()) models.push_back(explicitly(std::move(order)));
+    return own_.try_out(candidate.packages().front(), models, options, stop_);
+  }
   std::vector<update::ModelTrial> trials;
   Held held;
-  VERGE_ASSIGN(const auto wanted, orders(candidate, held));
-  for (const auto& order : wanted) {
-    TrialOrder trial{order, serving_.options()};
-    // The process that tries it out knows no configuration.
-    if (!trial.model.entry.isolation) trial.model.entry.isolation = trial.options.isolation;
-    VERGE_ASSIGN(auto result, try_out_apart(trial, kTrialTimeout_s, stop_));
+  VERGE_ASSIGN(auto wanted, orders(candidate, held));
+  for (auto& order : wanted) {
+    VERGE_ASSIGN(auto result, try_out_apart({explicitly(std::move(order)), options}, kTrialTimeout_s, stop_));
     trials.push_back(std::move(result));
   }
   return trials;
 }
 
 Result<void> DeviceRuntime::switch_to(const update::VerifiedApplication& application) {
+  if (application.is_agent()) return own_.switch_to(application.packages().front());
   Held held;
   VERGE_ASSIGN(const auto wanted, orders(application, held));
   const auto& name = application.pointer().application;
@@ -94,13 +104,16 @@ Result<void> DeviceRuntime::switch_to(const update::VerifiedApplication& applica
 }
 
 void DeviceRuntime::end(const std::string& application) {
+  if (application == package::kAgentName) return own_.end();
   serving_.end(application);
   held_.erase(application);
 }
 
 std::vector<update::LiveModel> DeviceRuntime::live(const std::string& application) {
   std::vector<update::LiveModel> models;
-  for (const auto& served : serving_.models(application)) {
+  const bool of_agent = application == package::kAgentName;
+  for (const auto& served : of_agent ? serving_.models() : serving_.models(application)) {
+    if (of_agent && served->workers->model().given_up()) continue;  // It is not served.
     const auto counts = served->tally.counts();
     models.push_back({served->name, counts.requests, counts.failed, counts.p50_ms, counts.p99_ms, {}});
     if (served->workers->model().given_up()) models.back().given_up = "is given up: its process ended too often";

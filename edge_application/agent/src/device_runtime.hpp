@@ -7,6 +7,7 @@
 #include <string>
 
 #include "memory_packages.hpp"
+#include "own_release.hpp"
 #include "serving.hpp"
 #include "verge/telemetry/device_info.hpp"
 #include "verge/update/ports.hpp"
@@ -16,9 +17,9 @@ namespace verge::agent {
 
 class DeviceRuntime final : public update::Runtime {
  public:
-  /// `packages`: where the store is encrypted; null: it is not.
+  /// `packages`: where the store is encrypted; null: it is not. References must outlive the object.
   DeviceRuntime(Serving& serving, const telemetry::DeviceInfo& info, const wire::Device& configured,
-                std::filesystem::path state_directory, MemoryPackages* packages);
+                std::filesystem::path state_directory, MemoryPackages* packages, OwnRelease& own);
 
   /// Ends a trial when requested.
   void stop_with(std::stop_token stop) { stop_ = std::move(stop); }
@@ -28,6 +29,8 @@ class DeviceRuntime final : public update::Runtime {
   Result<void> switch_to(const update::VerifiedApplication& application) override;
   void end(const std::string& application) override;
   std::vector<update::LiveModel> live(const std::string& application) override;
+  Result<bool> proven() override { return own_.proven(); }
+  [[nodiscard]] OwnRelease& own_release() noexcept { return own_; }
 
  private:
   using Held = std::vector<std::shared_ptr<const at_rest::MemoryFolder>>;
@@ -37,6 +40,7 @@ class DeviceRuntime final : public update::Runtime {
   Serving& serving_;
   std::filesystem::path state_directory_;
   MemoryPackages* packages_;
+  OwnRelease& own_;
   std::map<std::string, Held> held_;  ///< By application, of the updating thread.
   std::stop_token stop_;
   std::mutex mutex_;

@@ -12,6 +12,7 @@
 #include "verge/crypto/certificate.hpp"
 #include "verge/crypto/random.hpp"
 #include "verge/crypto/sha256.hpp"
+#include "verge/package/agent_release.hpp"
 #include "verge/wire/carried_bundle.hpp"
 
 namespace verge::agent {
@@ -34,6 +35,11 @@ std::int64_t wall_ms() {
 
 std::string date_text(std::int64_t ms) {
   return fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(static_cast<std::time_t>(ms / 1000)));
+}
+
+bool has_ended(wire::UpdateState state) {
+  return state == wire::UpdateState::committed || state == wire::UpdateState::rolled_back ||
+         state == wire::UpdateState::refused || state == wire::UpdateState::failed;
 }
 
 }  // namespace
@@ -284,9 +290,31 @@ void HubLink::run_updates(const std::stop_token& stop) {
     auto wait = updater_->step();
     settle_bundle();
     update_log_.note(updater_->applications());
+    if (is_to_end()) {
+      options_.start_another();
+      return;
+    }
     if (serving_.isolates()) wait = std::min(wait, kHealthCheck_ms);
     if (wait > 0) rest(wait, wake_updates_, stop);
   }
+}
+
+bool HubLink::is_to_end() {
+  auto& own = runtime_.own_release();
+  const auto reported = updater_->applications();
+  const auto found = std::ranges::find(reported, package::kAgentName, &wire::ReportedApplication::application);
+  std::set<std::string> digests;
+  std::string active;
+  if (found != reported.end()) {
+    if (found->active) digests.insert(active = found->active->digest);
+    if (found->previous) digests.insert(found->previous->digest);
+  }
+  const bool under_way = found != reported.end() && found->update && !has_ended(found->update->state);
+  if (!own.next()) {
+    if (!under_way && std::exchange(releases_kept_, digests) != digests) own.keep_only(digests);
+    return false;
+  }
+  return options_.start_another && *own.next() == active;
 }
 
 std::string HubLink::device_name() {
@@ -348,15 +376,13 @@ void HubLink::settle_bundle() {
   const auto carried = network_.carried();
   if (!carried || updater_->desired_version() < carried->desired.version) return;
   const auto reported = updater_->applications();
-  const auto has_ended = [&](const wire::DesiredApplication& wanted) {
+  const auto is_done = [&](const wire::DesiredApplication& wanted) {
     const auto found = std::ranges::find(reported, wanted.application, &wire::ReportedApplication::application);
     if (found == reported.end() || !found->update || found->update->deployment != wanted.deployment) return false;
-    const auto state = found->update->state;
-    return state == wire::UpdateState::committed || state == wire::UpdateState::rolled_back ||
-           state == wire::UpdateState::refused || state == wire::UpdateState::failed;
+    return has_ended(found->update->state);
   };
   const bool newer = updater_->desired_version() > carried->desired.version;
-  if (!newer && !std::ranges::all_of(carried->desired.applications, has_ended)) return;
+  if (!newer && !std::ranges::all_of(carried->desired.applications, is_done)) return;
   if (!disk_.remove(kCarriedFile)) return;
   network_.drop();
   log_.info("done with the bundle", {{"file", carried->file.string()}});
@@ -436,6 +462,7 @@ void HubLink::run_reports(const std::stop_token& stop) {
       continue;
     }
     backoff.reset();
+    runtime_.own_release().reached_hub();
     set_trouble("reports", "");
     rest(kReportPause_ms, never, stop);
     rest(kReportEvery_ms, wake_reports_, stop);

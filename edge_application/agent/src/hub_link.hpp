@@ -4,8 +4,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -26,6 +28,7 @@ struct HubLinkOptions {
   std::string agent_version;
   std::vector<std::string> messages{};        ///< To be reported each time.
   std::shared_ptr<MeasuredState> measured{};  ///< Null: nothing is said of what was booted.
+  std::function<void()> start_another{};      ///< Called once, when another release of the agent is to run.
 };
 
 /// Three threads: one asks for the desired state, one reports, one updates. Without a hub in reach everything that runs
@@ -45,6 +48,12 @@ class HubLink {
   /// Takes updates from a bundle in place of the hub, until they have ended; a restart does not change that. Errors:
   /// those of open_bundle(); failed_precondition (VRG-AGT-047 something newer has been asked of the device).
   Result<void> apply_bundle(const std::filesystem::path& file);
+  [[nodiscard]] HubClient& client() noexcept { return hub_; }
+  /// The bundle that updates come from, or will next; null when there is none.
+  [[nodiscard]] std::shared_ptr<const CarriedNetwork::Carried> bundle();
+  [[nodiscard]] std::string device_name();
+  [[nodiscard]] std::vector<wire::ReportedApplication> applications() const { return updater_->applications(); }
+  [[nodiscard]] std::int64_t desired_version() const { return updater_->desired_version(); }
   /// What is reported, with the link's own state, as JSON.
   [[nodiscard]] std::string status_json();
 
@@ -56,6 +65,8 @@ class HubLink {
   void run_desired(const std::stop_token& stop);
   void run_reports(const std::stop_token& stop);
   void run_updates(const std::stop_token& stop);
+  /// Whether this program is to end for another release of it, and the store says so.
+  [[nodiscard]] bool is_to_end();
   /// Joins, joins anew, or renews, where that is due.
   Result<void> keep_identity();
   Result<void> join(const wire::Enrolment& enrolment);
@@ -67,9 +78,6 @@ class HubLink {
   /// Logs an error of the link once, and keeps it for the status; an empty one means that all is well.
   void carry_again();
   void take_bundle();
-  /// The one that is carried, or will be next.
-  std::shared_ptr<const CarriedNetwork::Carried> bundle();
-  [[nodiscard]] std::string device_name();
   /// Ends with the bundle when all that it asks for has ended.
   void settle_bundle();
   void set_trouble(const std::string& what, const std::string& text);
@@ -92,6 +100,7 @@ class HubLink {
   std::string instance_;
   std::int64_t started_ms_ = 0;
 
+  std::set<std::string> releases_kept_{"none yet"};  ///< Of the update thread: digests.
   std::string measured_nonce_;  ///< Under `exchange_`: what the hub wants to be quoted; empty: nothing.
   std::mutex exchange_;         ///< Held while the identity is used up and written: by a report, a join, a renewal.
   std::mutex mutex_;

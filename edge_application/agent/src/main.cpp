@@ -1,6 +1,9 @@
 // verge-agent: runs models on this device.
 #include <malloc.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 
@@ -10,6 +13,7 @@
 #include "tokens.hpp"
 #include "trial.hpp"
 #include "verge/agent/agent.hpp"
+#include "verge/launcher/releases.hpp"
 
 namespace {
 
@@ -20,7 +24,18 @@ void keep_memory_small() {
   mallopt(M_MMAP_THRESHOLD, 128 << 10);
 }
 
-int run(const std::string& path, bool check_only) {
+constexpr std::chrono::hours kForEver{24};
+
+/// The next of these signals; 0: there was none for `patience`.
+int next_signal(const sigset_t& signals, std::chrono::milliseconds patience) {
+  timespec left{};
+  left.tv_sec = patience.count() / 1000;
+  left.tv_nsec = patience.count() % 1000 * 1'000'000;
+  const int signal = ::sigtimedwait(&signals, nullptr, &left);
+  return signal > 0 ? signal : 0;
+}
+
+int run(const std::string& path, bool check_only, const std::shared_ptr<verge::process::ServiceManager>& manager) {
   verge::Log log;
   const auto fail = [&](const char* what, const verge::Error& error) {
     log.error(what, {{"error", error.text()}});
@@ -39,20 +54,30 @@ int run(const std::string& path, bool check_only) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 
-  verge::agent::Agent agent(log, VERGE_VERSION);
+  std::atomic<bool> another{false};
+  const auto start_another = [&] {
+    another = true;
+    ::kill(::getpid(), SIGTERM);
+  };
+  const auto sign_of_life = manager->watchdog().count() > 0 ? manager->watchdog() : kForEver;
+  verge::agent::Agent agent(log, {VERGE_VERSION, path, manager, start_another});
   if (const auto started = agent.start(*configuration); !started) return fail("not started", started.error());
-  for (int signal = 0; sigwait(&signals, &signal) == 0;) {
-    if (signal != SIGHUP) {
-      log.info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
+  for (;;) {
+    const int signal = next_signal(signals, sign_of_life);
+    manager->notify("WATCHDOG=1");
+    if (signal == SIGINT || signal == SIGTERM) {
+      log.info("stopping", {{"signal", another ? "another release" : signal == SIGINT ? "SIGINT" : "SIGTERM"}});
       break;
     }
+    if (signal != SIGHUP) continue;
     const auto next = verge::agent::read_configuration(path);
     const auto done = next ? agent.reload(*next) : verge::Result<void>(next.error());
     if (!done) log.error("the reload is refused; everything goes on as before", {{"error", done.error().text()}});
   }
+  manager->notify("STOPPING=1");
   agent.stop();
   log.info("stopped");
-  return 0;
+  return another ? verge::launcher::kStartAnother : 0;
 }
 
 int change_keys(const std::string& path, verge::agent::KeysOrder order, const std::string& what) {
@@ -88,6 +113,8 @@ int main(int argc, char** argv) {
   std::string config;
   bool check = false;
   keep_memory_small();
+  const auto manager =
+      std::make_shared<verge::process::ServiceManager>(verge::process::ServiceManager::from_environment());
   app.set_version_flag("--version", "verge-agent " VERGE_VERSION);
   auto* config_option = app.add_option("--config", config, "edge_config.yaml");
   app.add_flag("--check", check, "Check the configuration and stop");
@@ -134,5 +161,5 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (*keys) return change_keys(config, keys_order, keys->get_subcommands().front()->get_name());
-  return run(config, check);
+  return run(config, check, manager);
 }

@@ -131,6 +131,7 @@ Result<Serving::Entry> Serving::load(const ModelOrder& order, const Group* prese
   VERGE_TRY(check_memory(package, next));
   const auto start = std::chrono::steady_clock::now();
   VERGE_ASSIGN(auto loaded, processing::LoadedModel::load(std::move(package), engines_, options));
+  entry.order = order.entry;
   entry.model = std::make_shared<inference_api::ServedModel>();
   entry.model->name = name;
   entry.model->slow_requests = slow_requests_;
@@ -237,7 +238,7 @@ void Serving::renew_pipelines() {
   }
   keep_pipelines(kept);  // Before others start: a camera or a file has one reader at a time.
   for (const auto* entry : missing) {
-    auto started = PipelineThread::start(*entry, repository_, metrics_, log_);
+    auto started = PipelineThread::start(*entry, repository_, metrics_, log_, options_.spools);
     if (!started) {
       log_.error("pipeline not started", {{"pipeline", entry->name}, {"error", started.error().text()}});
       continue;
@@ -273,6 +274,22 @@ std::vector<Serving::Served> Serving::models() const {
   if (all == nullptr) return models;
   for (const auto& [name, model] : *all) models.push_back(model);
   return models;
+}
+
+std::vector<ModelOrder> Serving::orders() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<ModelOrder> orders;
+  for (const auto& [name, group] : groups_) {
+    for (const auto& entry : group.entries) {
+      const auto& loaded = entry.model->workers->model();
+      if (loaded.given_up()) continue;
+      ModelOrder order{entry.order, loaded.package().digest};
+      order.entry.name = entry.model->name;
+      order.entry.package = loaded.package().root.string();
+      orders.push_back(std::move(order));
+    }
+  }
+  return orders;
 }
 
 bool Serving::isolates() const {

@@ -48,6 +48,8 @@ class Serving {
   [[nodiscard]] std::vector<Served> models(const std::string& group) const;
   /// All of them.
   [[nodiscard]] std::vector<Served> models() const;
+  /// What is served and not given up, as orders that name the packages' unpacked folders.
+  [[nodiscard]] std::vector<ModelOrder> orders() const;
   /// Whether a model runs in a process of its own, which may be given up at any time.
   [[nodiscard]] bool isolates() const;
   [[nodiscard]] std::vector<std::shared_ptr<PipelineThread>> pipelines() const;
@@ -60,6 +62,7 @@ class Serving {
   struct Entry {
     Served model;
     std::string fingerprint;
+    wire::ModelEntry order;
   };
   struct Group {
     std::vector<Entry> entries;

@@ -35,10 +35,22 @@ constexpr auto kLastWords = std::chrono::seconds(5);
 constexpr int kLatencyRuns = 20;
 constexpr auto kLatencyTime = std::chrono::seconds(2);
 constexpr std::size_t kAnswerLimitBytes = 1U << 20U;
+constexpr std::size_t kComplaintBytes = 1024;
 
 Error trial_failed(std::string_view model, std::string_view why) {
   return Error(ErrorCode::failed_precondition, "VRG-UPD-016",
                fmt::format("model '{}': trying it out {}; the version before goes on", model, why));
+}
+
+constexpr const char* kThisProgram = "/proc/self/exe";
+
+/// A release has engines of its own.
+std::vector<std::string> environment_of_release() {
+  std::vector<std::string> variables;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (!std::string_view(*entry).starts_with("VERGE_ENGINE_PATH=")) variables.emplace_back(*entry);
+  }
+  return variables;
 }
 
 /// What a child printed and how it ended.
@@ -48,15 +60,19 @@ struct Ended {
   bool timed_out = false;
 };
 
-Result<Ended> run_apart(const std::vector<std::string>& arguments, std::chrono::seconds timeout,
-                        const std::stop_token& stop) {
+Result<Ended> run_apart(const std::filesystem::path& program, const std::vector<std::string>& arguments,
+                        std::chrono::seconds timeout, const std::stop_token& stop, bool with_errors = false) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     return Error(ErrorCode::unavailable, "VRG-AGT-005", fmt::format("cannot make a pipe: {}", std::strerror(errno)));
   }
   const process::Descriptor in(ends[0]);
   process::Descriptor out(ends[1]);
-  VERGE_ASSIGN(auto child, process::Child::start({"/proc/self/exe", arguments, {{out.number(), STDOUT_FILENO}}}));
+  std::vector<std::pair<int, int>> descriptors{{out.number(), STDOUT_FILENO}};
+  if (with_errors) descriptors.emplace_back(out.number(), STDERR_FILENO);
+  process::Program order{program, arguments, std::move(descriptors)};
+  if (program != kThisProgram) order.environment = environment_of_release();
+  VERGE_ASSIGN(auto child, process::Child::start(order));
   out.reset();
   Ended ended;
   const auto end = Clock::now() + timeout;
@@ -192,7 +208,7 @@ Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s,
   if (!order.options.state_directory.empty()) {
     arguments.insert(arguments.end(), {"--state", order.options.state_directory.string()});
   }
-  VERGE_ASSIGN(const Ended ended, run_apart(arguments, std::chrono::seconds(timeout_s), stop));
+  VERGE_ASSIGN(const Ended ended, run_apart(order.program, arguments, std::chrono::seconds(timeout_s), stop));
   if (stop.stop_requested()) return Error(ErrorCode::cancelled, "VRG-AGT-008", "the agent is stopping");
   VERGE_ASSIGN(const json answer, answer_of(ended, name, timeout_s));
   update::ModelTrial trial;
@@ -206,9 +222,21 @@ Result<update::ModelTrial> try_out_apart(const TrialOrder& order, int timeout_s,
   return trial;
 }
 
+Result<std::string> check_configuration_apart(const std::filesystem::path& program,
+                                              const std::filesystem::path& configuration, int timeout_s,
+                                              const std::stop_token& stop) {
+  VERGE_ASSIGN(const Ended ended, run_apart(program, {"--check", "--config", configuration.string()},
+                                            std::chrono::seconds(timeout_s), stop, true));
+  if (stop.stop_requested()) return Error(ErrorCode::cancelled, "VRG-AGT-008", "the agent is stopping");
+  if (ended.timed_out) return fmt::format("it did not answer within {} s", timeout_s);
+  if (ended.how.signal == 0 && ended.how.exit_status == 0) return std::string();
+  return ended.how.text() + (ended.output.empty() ? "" : ": " + ended.output.substr(0, kComplaintBytes));
+}
+
 Result<std::vector<wire::EngineReport>> engines_apart() {
   constexpr int kTimeout_s = 60;
-  VERGE_ASSIGN(const Ended ended, run_apart({"--describe-engines"}, std::chrono::seconds(kTimeout_s), {}));
+  VERGE_ASSIGN(const Ended ended,
+               run_apart(kThisProgram, {"--describe-engines"}, std::chrono::seconds(kTimeout_s), {}));
   VERGE_ASSIGN(const json answer, answer_of(ended, "engines", kTimeout_s));
   std::vector<wire::EngineReport> engines;
   for (const auto& [name, version] : answer.items()) {

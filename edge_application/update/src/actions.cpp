@@ -187,10 +187,19 @@ Outcome ApplicationUpdate::act_watching() {
     if (!runs) return {Event::unhealthy, {}, std::move(runs).error()};
   }
   const auto policy = record_->desired.watch.value_or(wire::WatchPolicy{});
-  auto judged = judge_live(*running_, ports_.runtime.live(name_), policy, record_->baseline, record_->progress.numbers);
+  const auto live = ports_.runtime.live(name_);
+  auto judged = judge_live(*running_, live, policy, record_->baseline, record_->progress.numbers);
   if (!judged) return {Event::unhealthy, {}, std::move(judged).error()};
   const double watched_s = static_cast<double>(ports_.clock.steady_ms() - watch_since_ms_) / 1000;
   if (watched_s < policy.duration_s) return {Event::wait, {}, {}};
+  if (running_->is_agent()) {
+    if (auto served = judge_served(live, record_->baseline); !served) {
+      return {Event::unhealthy, {}, std::move(served).error()};
+    }
+    const auto proven = ports_.runtime.proven();
+    if (!proven) return {Event::unhealthy, {}, proven.error()};
+    if (!*proven) return {Event::wait, {}, {}};
+  }
   return {Event::ok,
           fmt::format("watched for {:.1f} s: {:.0f} requests, {:.0f} failed, median {:.3f} ms", watched_s,
                       record_->progress.numbers["watched_requests"], record_->progress.numbers["watched_failed"],

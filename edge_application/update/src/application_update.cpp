@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "verge/package/agent_release.hpp"
+
 namespace verge::update {
 namespace {
 
@@ -151,7 +153,9 @@ bool ApplicationUpdate::read_files() {
 
 void ApplicationUpdate::restore() {
   ports_.files.remove_unfinished(folder());
-  restored_ = read_files();
+  // What is acted on must be durable: the run before may have been killed between a rename and its sync.
+  const auto synced = ports_.files.sync(folder());
+  restored_ = (synced || synced.error().code() == ErrorCode::not_found) && read_files();
   // Nothing is decided without knowing what is there: step() asks again.
   if (!restored_) return;
   if (!record_) return run_active();
@@ -207,10 +211,20 @@ void ApplicationUpdate::run_active() {
 }
 
 void ApplicationUpdate::fall_back(const Error& why) {
-  if (!record_ || !previous_ || !run_checked(*previous_)) return;
-  fall_back_to_write_ = fmt::format("{} {} cannot run: {}; version {} runs in its place", name_, active_->version,
-                                    why.message(), previous_->version);
-  write_fall_back();
+  if (!record_ || (previous_ && !run_checked(*previous_))) return;
+  // The agent of the system is always there; what is damaged is fetched again.
+  if (!previous_ && !(is_agent() && why.code() == ErrorCode::failed_precondition)) return;
+  fall_back_to_write_ =
+      fmt::format("{} {} cannot run: {}; {} runs in its place", name_, active_->version, why.message(), in_its_place());
+  if (!write_fall_back()) changed();  // It is told all the same.
+}
+
+bool ApplicationUpdate::is_agent() const {
+  return name_ == package::kAgentName;
+}
+
+std::string ApplicationUpdate::in_its_place() const {
+  return previous_ ? "version " + previous_->version : "the one that was installed with the system";
 }
 
 bool ApplicationUpdate::write_fall_back() {
@@ -223,7 +237,8 @@ bool ApplicationUpdate::write_fall_back() {
 }
 
 bool ApplicationUpdate::leave_given_up() {
-  if (!previous_ || previous_->digest == active_->digest) return false;
+  // A model that is given up is no fault of an agent that has proved itself.
+  if (is_agent() || !previous_ || previous_->digest == active_->digest) return false;
   for (const auto& live : ports_.runtime.live(name_)) {
     if (live.given_up.empty()) continue;
     const auto before = active_->digest;
@@ -247,12 +262,14 @@ void ApplicationUpdate::tell_fallen_back(std::string message) {
 }
 
 bool ApplicationUpdate::fell_back_untold() const {
-  return record_->step == wire::UpdateStep::committed && active_ && active_->digest != record_->desired.digest;
+  if (record_->step != wire::UpdateStep::committed) return false;
+  // Of the agent there is always one: that of the system, which no pointer names.
+  return active_ ? active_->digest != record_->desired.digest : is_agent();
 }
 
 std::string ApplicationUpdate::lost_fall_back() const {
-  return fmt::format("{} {} could not run; version {} runs in its place", name_, record_->desired.version,
-                     active_->version);
+  return fmt::format("{} {} could not run; {} runs in its place", name_, record_->desired.version,
+                     active_ ? "version " + active_->version : "the one that was installed with the system");
 }
 
 bool ApplicationUpdate::tell_lost_fall_back() {
@@ -379,8 +396,7 @@ Result<void> ApplicationUpdate::remove() {
   // One rename: no crash leaves a version without the record that says whether it had proved itself.
   auto moved = ports_.files.rename(folder(), fmt::format("{}/{}", kRemovedFolder, name_));
   if (!moved && moved.error().code() != ErrorCode::not_found) return moved;
-  // It is told to have ended from here on.
-  VERGE_TRY(keep_removed(ports_.files));
+  // Nothing is left under its name: wanted anew, it begins anew, whether or not what follows succeeds.
   ports_.runtime.end(name_);
   running_.reset();
   record_.reset();
@@ -389,6 +405,8 @@ Result<void> ApplicationUpdate::remove() {
   previous_.reset();
   fall_back_to_write_.reset();
   changed();
+  // It is told to have ended from here on.
+  VERGE_TRY(keep_removed(ports_.files));
   // What cannot be deleted now is deleted when the store is tidied.
   (void)ports_.files.remove(kRemovedFolder).has_value();
   return {};
@@ -404,15 +422,16 @@ wire::ReportedApplication ApplicationUpdate::report() const {
   };
   wire::ReportedApplication report;
   report.application = name_;
-  if (active_) report.active = installed(*active_);
+  // What runs is told, and not what the disk does not take yet.
+  const auto& runs = fall_back_to_write_ ? previous_ : active_;
+  if (runs) report.active = installed(*runs);
   if (previous_) report.previous = installed(*previous_);
   if (record_) report.update = record_->progress;
-  if (record_ && fell_back_untold()) {
-    // As long as the disk does not take the record that says so.
+  if (record_ && (fell_back_untold() || (fall_back_to_write_ && record_->step == wire::UpdateStep::committed))) {
     report.update->state = wire::UpdateState::rolled_back;
     wire::Reason reason;
     reason.id = "VRG-UPD-015";
-    reason.message = lost_fall_back();
+    reason.message = fall_back_to_write_ ? *fall_back_to_write_ : lost_fall_back();
     report.update->reason = std::move(reason);
   }
   return report;
@@ -422,9 +441,12 @@ bool ApplicationUpdate::has_ended() const {
   return record_ && is_end(record_->step);
 }
 
+bool ApplicationUpdate::is_busy() const {
+  return record_ && !is_end(record_->step) && record_->step != wire::UpdateStep::pending;
+}
+
 bool ApplicationUpdate::in_progress() const {
-  return record_ && !is_end(record_->step) && record_->step != wire::UpdateStep::watching &&
-         record_->step != wire::UpdateStep::pending;
+  return is_busy() && record_->step != wire::UpdateStep::watching;
 }
 
 Result<void> ApplicationUpdate::collect(std::set<std::string>& blobs, std::set<std::string>& packages) {

@@ -51,6 +51,10 @@ class ApplicationUpdate {
   [[nodiscard]] wire::ReportedApplication report() const;
   /// Whether no update is under way.
   [[nodiscard]] bool has_ended() const;
+  /// Whether an update has begun and has not ended: what it does must not be mixed up with an update of the agent.
+  [[nodiscard]] bool is_busy() const;
+  /// Whether it is that of the agent itself.
+  [[nodiscard]] bool is_agent() const;
   /// Whether something is being fetched or tried, so that the store must not be tidied.
   [[nodiscard]] bool in_progress() const;
   /// Adds what the pointers name. Errors: a document of the store cannot be read.
@@ -91,6 +95,7 @@ class ApplicationUpdate {
   [[nodiscard]] bool fell_back_untold() const;
   bool tell_lost_fall_back();
   [[nodiscard]] std::string lost_fall_back() const;
+  [[nodiscard]] std::string in_its_place() const;
   /// Fetches again what is damaged of the active version, and runs it. Returns the milliseconds until the next attempt.
   std::int64_t repair();
   void note(wire::UpdateRecord& record, wire::UpdateState state, std::string text) const;

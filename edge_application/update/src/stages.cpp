@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "verge/base/text.hpp"
+#include "verge/package/agent_release.hpp"
 #include "verge/package/requirements.hpp"
 #include "verge/wire/target_custom.hpp"
 
@@ -19,8 +20,19 @@ constexpr std::uint64_t kDeltaFromBytes = 2048;
 /// Left free on the disk for logs and records.
 constexpr std::uint64_t kReserveBytes = std::uint64_t{16} << 20U;
 
-bool is_lone_model(const wire::DevicePointer& pointer) {
-  return pointer.target.starts_with("models/");
+/// By the target's path, which is what is signed.
+wire::TargetKind kind_of(std::string_view target) {
+  if (target.starts_with("models/")) return wire::TargetKind::model;
+  return target.starts_with("agents/") ? wire::TargetKind::agent : wire::TargetKind::application;
+}
+
+/// The agent is no model: nothing is served by its name.
+wire::Application agent_itself(const wire::DevicePointer& pointer) {
+  wire::Application application;
+  application.schema_version = 1;
+  application.name = pointer.application;
+  application.version = pointer.version;
+  return application;
 }
 
 wire::Application lone_model(const wire::DevicePointer& pointer) {
@@ -111,6 +123,12 @@ Result<trust::Target> Stages::trusted(const std::string& path, const std::string
   if (custom.name != name || custom.version != version) {
     return wrong_target(path, "name and version", name + " " + version, custom.name + " " + custom.version);
   }
+  if (custom.kind != kind_of(path)) {
+    return wrong_target(path, "kind", wire::name(kind_of(path)), wire::name(custom.kind));
+  }
+  if ((custom.kind == wire::TargetKind::agent) != (name == package::kAgentName)) {
+    return wrong_target(path, "name", "'verge-agent' for a release of the agent, and for nothing else", name);
+  }
   VERGE_TRY(package::check_fit(custom, ports.runtime.device()));
   return target;
 }
@@ -143,7 +161,7 @@ Result<DownloadedTarget> Stages::download(const FoundTarget& found, Traffic& tra
   DownloadedTarget downloaded;
   downloaded.pointer_ = found.pointer_;
   VERGE_TRY(fetch_document({found.target_.digest, found.target_.length_bytes}, traffic));
-  if (!is_lone_model(found.pointer_)) {
+  if (kind_of(found.pointer_.target) == wire::TargetKind::application) {
     VERGE_ASSIGN(const std::string text,
                  ports.files.read(ContentStore::blob_name(found.pointer_.digest), kDocumentLimitBytes));
     VERGE_ASSIGN(const wire::Application document, read_application_document(text, found.pointer_));
@@ -209,20 +227,60 @@ Result<Plan> Stages::plan(const wire::DevicePointer& pointer) {
     add_blob(plan, digest, text.size());
     return text;
   };
-  if (is_lone_model(pointer)) {
+  const auto add_package = [&](const std::string& digest, std::string_view artifact_type) -> Result<void> {
+    VERGE_ASSIGN(const std::string text, read(digest));
+    VERGE_ASSIGN(auto content, package::read_manifest(text, digest, artifact_type));
+    add_blob(plan, content.config.digest, content.config.size_bytes);
+    for (const auto& file : content.files) add_blob(plan, file.digest, file.size_bytes);
+    plan.packages.push_back({digest, std::move(content)});
+    return {};
+  };
+  const auto kind = kind_of(pointer.target);
+  if (kind == wire::TargetKind::agent) {
+    plan.document = agent_itself(pointer);
+    VERGE_TRY(add_package(pointer.digest, package::kAgentArtifactType));
+  } else if (kind == wire::TargetKind::model) {
     plan.document = lone_model(pointer);
   } else {
     VERGE_ASSIGN(const std::string text, read(pointer.digest));
     VERGE_ASSIGN(plan.document, read_application_document(text, pointer));
   }
-  for (const auto& model : plan.document.models) {
-    VERGE_ASSIGN(const std::string text, read(*model.digest));
-    VERGE_ASSIGN(auto content, package::read_manifest(text, *model.digest));
-    add_blob(plan, content.config.digest, content.config.size_bytes);
-    for (const auto& file : content.files) add_blob(plan, file.digest, file.size_bytes);
-    plan.packages.push_back({*model.digest, std::move(content)});
-  }
+  for (const auto& model : plan.document.models) VERGE_TRY(add_package(*model.digest, package::kArtifactType));
   return plan;
+}
+
+/// The document of a package, out of the store.
+Result<wire::Node> Stages::document_of(const Plan::Package& package, std::string_view path, const std::string& target) {
+  const auto file = std::ranges::find(package.content.files, path, &package::PackageFile::path);
+  if (file == package.content.files.end()) return wrong_target(target, "file", path, "no such file");
+  VERGE_ASSIGN(const std::string text, ports.files.read(ContentStore::blob_name(file->digest), kDocumentLimitBytes));
+  return wire::parse_json(text, path);
+}
+
+Result<InstalledPackage> Stages::release_of(const wire::DevicePointer& pointer, const Plan::Package& package) {
+  VERGE_ASSIGN(const wire::Node node, document_of(package, package::kReleaseFile, pointer.target));
+  InstalledPackage installed;
+  installed.digest = package.digest;
+  VERGE_ASSIGN(installed.release, wire::read_agent_release(node, wire::Place(package::kReleaseFile)));
+  for (const auto& file : package.content.files) {
+    installed.files.push_back({file.path, ContentStore::blob_name(file.digest), file.digest, file.size_bytes});
+  }
+  if (installed.release->version != pointer.version) {
+    return wrong_target(pointer.target, "a release with the version", pointer.version, installed.release->version);
+  }
+  if (std::ranges::find(installed.files, installed.release->program, &ReleaseFile::path) == installed.files.end())
+    return wrong_target(pointer.target, "the program", installed.release->program, "no such file");
+  return installed;
+}
+
+Result<InstalledPackage> Stages::model_of(const wire::ApplicationModel& model, const Plan::Package& package) {
+  VERGE_ASSIGN(const wire::Node node, document_of(package, package::kMetadataFile, model_target(model)));
+  VERGE_ASSIGN(wire::Metadata metadata, wire::read_metadata(node, wire::Place(package::kMetadataFile)));
+  if (metadata.name != model.model || metadata.version != model.version) {
+    return wrong_target(model_target(model), "a package of", model.model + " " + model.version,
+                        metadata.name + " " + metadata.version);
+  }
+  return InstalledPackage{package.digest, ContentStore::package_folder(package.digest), std::move(metadata)};
 }
 
 Result<VerifiedApplication> Stages::check_content(const wire::DevicePointer& pointer, const Plan& plan) {
@@ -239,20 +297,11 @@ Result<VerifiedApplication> Stages::check_content(const wire::DevicePointer& poi
   VerifiedApplication application;
   application.pointer_ = pointer;
   application.document_ = plan.document;
+  const bool is_agent = kind_of(pointer.target) == wire::TargetKind::agent;
   for (std::size_t i = 0; i < plan.packages.size(); ++i) {
-    const auto& files = plan.packages[i].content.files;
-    const auto file = std::ranges::find(files, package::kMetadataFile, &package::PackageFile::path);
-    const auto& model = plan.document.models[i];
-    if (file == files.end()) return wrong_target(model_target(model), "file", package::kMetadataFile, "no such file");
-    VERGE_ASSIGN(const std::string text, ports.files.read(ContentStore::blob_name(file->digest), kDocumentLimitBytes));
-    VERGE_ASSIGN(const wire::Node node, wire::parse_json(text, package::kMetadataFile));
-    VERGE_ASSIGN(wire::Metadata metadata, wire::read_metadata(node, wire::Place(package::kMetadataFile)));
-    if (metadata.name != model.model || metadata.version != model.version) {
-      return wrong_target(model_target(model), "a package of", model.model + " " + model.version,
-                          metadata.name + " " + metadata.version);
-    }
-    application.packages_.push_back(
-        {plan.packages[i].digest, ContentStore::package_folder(plan.packages[i].digest), std::move(metadata)});
+    VERGE_ASSIGN(auto installed, is_agent ? release_of(pointer, plan.packages[i])
+                                          : model_of(plan.document.models[i], plan.packages[i]));
+    application.packages_.push_back(std::move(installed));
   }
   return application;
 }
@@ -283,8 +332,13 @@ Result<void> Stages::link_package(const Plan::Package& package) {
   return ports.files.rename(part, folder);
 }
 
+Result<void> Stages::link_packages(const Plan& plan) {
+  for (const auto& package : plan.packages) VERGE_TRY(link_package(package));
+  return {};
+}
+
 Result<InstalledCandidate> Stages::install(const VerifiedTarget& verified) {
-  for (const auto& package : verified.plan_.packages) VERGE_TRY(link_package(package));
+  if (!verified.application_.is_agent()) VERGE_TRY(link_packages(verified.plan_));
   InstalledCandidate installed;
   installed.application_ = verified.application_;
   return installed;
@@ -293,13 +347,16 @@ Result<InstalledCandidate> Stages::install(const VerifiedTarget& verified) {
 Result<TestedCandidate> Stages::try_out(const InstalledCandidate& installed, std::map<std::string, double>& numbers) {
   VERGE_ASSIGN(const auto trials, ports.runtime.try_out(installed.application_));
   Result<void> judged;
-  for (std::size_t i = 0; i < trials.size() && i < installed.application_.packages_.size(); ++i) {
+  const auto& packages = installed.application_.packages_;
+  for (std::size_t i = 0; i < trials.size(); ++i) {
     const auto& trial = trials[i];
     numbers["golden_samples"] += static_cast<double>(trial.golden_samples);
     numbers["golden_passed"] += static_cast<double>(trial.golden_passed);
     numbers["memory_bytes"] += static_cast<double>(trial.memory_bytes);
     numbers["latency_ms"] = std::max(numbers["latency_ms"], trial.latency_ms);
-    if (judged) judged = judge(trial, installed.application_.packages_[i].metadata);
+    // The models that a new agent is tried with have proved themselves on their own.
+    const bool has_budget = !installed.application_.is_agent() && i < packages.size();
+    if (judged) judged = judge(trial, has_budget ? packages[i].metadata : wire::Metadata{});
   }
   VERGE_TRY(std::move(judged));
   TestedCandidate tested;
@@ -312,7 +369,7 @@ Result<VerifiedApplication> Stages::check_again(const wire::DevicePointer& point
   VERGE_TRY(store.check({pointer.digest, size}));
   VERGE_ASSIGN(const Plan found, plan(pointer));
   VERGE_ASSIGN(VerifiedApplication application, check_content(pointer, found));
-  for (const auto& package : found.packages) VERGE_TRY(link_package(package));
+  if (!application.is_agent()) VERGE_TRY(link_packages(found));
   return application;
 }
 

@@ -106,6 +106,10 @@ struct Stages {
   Result<void> use_delta(const BlobOrder& order, const std::vector<DeltaOffer>& offers, Traffic& traffic);
   Result<void> fetch_document(const BlobOrder& order, Traffic& traffic);
   Result<VerifiedApplication> check_content(const wire::DevicePointer& pointer, const Plan& plan);
+  Result<wire::Node> document_of(const Plan::Package& package, std::string_view path, const std::string& target);
+  Result<InstalledPackage> release_of(const wire::DevicePointer& pointer, const Plan::Package& package);
+  Result<InstalledPackage> model_of(const wire::ApplicationModel& model, const Plan::Package& package);
+  Result<void> link_packages(const Plan& plan);
   Result<void> link_package(const Plan::Package& package);
 };
 

@@ -58,6 +58,14 @@ struct Updater::State {
     return sum;
   }
 
+  /// Whether an update is under way that `application` must not begin one beside.
+  [[nodiscard]] bool is_busy_beside(const ApplicationUpdate& application) const {
+    return std::ranges::any_of(applications, [&](const auto& entry) {
+      const auto& other = *entry.second;
+      return &other != &application && (other.is_agent() || application.is_agent()) && other.is_busy();
+    });
+  }
+
   void publish() {
     std::vector<wire::ReportedApplication> now;
     now.reserve(applications.size());
@@ -186,7 +194,11 @@ std::int64_t Updater::step() {
     auto& application = s.application(desired.application);
     if (again) application.forget_refusal();
     const bool had_ended = application.has_ended();
-    wait = std::min(wait, application.step(desired, s.desired->frozen));
+    // The agent's own update ends this program, and tries the new one with the models that are here: nothing else
+    // changes meanwhile.
+    const bool held = s.is_busy_beside(application);
+    wait = std::min(wait, application.step(desired, s.desired->frozen || held));
+    if (held) wait = std::min(wait, kRetryMs);
     // From here on nothing needs what only the version before the previous one needed.
     if (!had_ended && application.has_ended()) s.tidy = true;
   }

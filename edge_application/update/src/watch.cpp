@@ -50,11 +50,10 @@ Result<void> judge_model(const LiveModel& live, const wire::Metadata& metadata, 
 Baseline baseline_of(const std::vector<LiveModel>& models) {
   Baseline baseline;
   for (const auto& live : models) {
-    if (live.requests > 0) {
-      auto& model = baseline[live.model];
-      model.p50_ms = live.p50_ms;
-      model.error_ratio = static_cast<double>(live.failed) / static_cast<double>(live.requests);
-    }
+    auto& model = baseline[live.model];
+    if (live.requests == 0) continue;
+    model.p50_ms = live.p50_ms;
+    model.error_ratio = static_cast<double>(live.failed) / static_cast<double>(live.requests);
   }
   return baseline;
 }
@@ -62,7 +61,7 @@ Baseline baseline_of(const std::vector<LiveModel>& models) {
 Result<void> judge_live(const VerifiedApplication& application, const std::vector<LiveModel>& models,
                         const wire::WatchPolicy& policy, const Baseline& before,
                         std::map<std::string, double>& numbers) {
-  if (models.size() != application.packages().size()) {
+  if (!application.is_agent() && models.size() != application.packages().size()) {
     return Error(ErrorCode::failed_precondition, "VRG-UPD-010",
                  fmt::format("expected {} models to be served, got {}; the version before is back",
                              application.packages().size(), models.size()));
@@ -75,12 +74,24 @@ Result<void> judge_live(const VerifiedApplication& application, const std::vecto
     requests += static_cast<double>(models[i].requests);
     failed += static_cast<double>(models[i].failed);
     p50 = std::max(p50, models[i].p50_ms);
-    if (judged) judged = judge_model(models[i], application.packages()[i].metadata, policy, before);
+    const auto& metadata = application.is_agent() ? wire::Metadata{} : application.packages()[i].metadata;
+    if (judged) judged = judge_model(models[i], metadata, policy, before);
   }
   numbers["watched_requests"] = requests;
   numbers["watched_failed"] = failed;
   numbers["watched_p50_ms"] = p50;
   return judged;
+}
+
+Result<void> judge_served(const std::vector<LiveModel>& models, const Baseline& before) {
+  for (const auto& [name, model] : before) {
+    if (std::ranges::find(models, name, &LiveModel::model) != models.end()) continue;
+    return Error(ErrorCode::failed_precondition, "VRG-UPD-010",
+                 fmt::format("expected model '{}' to be served, as by the agent before, got none of this name; the "
+                             "agent before is back",
+                             name));
+  }
+  return {};
 }
 
 }  // namespace verge::update

@@ -24,4 +24,7 @@ Result<void> judge_live(const VerifiedApplication& application, const std::vecto
                         const wire::WatchPolicy& policy, const Baseline& before,
                         std::map<std::string, double>& numbers);
 
+/// What a new agent must serve at the end of its watch: every model of the baseline. Errors: VRG-UPD-010.
+Result<void> judge_served(const std::vector<LiveModel>& models, const Baseline& before);
+
 }  // namespace verge::update

@@ -48,7 +48,7 @@ void Connection::write_head(const Response& response, bool for_head, bool keep_a
 }
 
 Connection::Next Connection::answer(Response response, bool keep_alive) {
-  keep_alive_ = keep_alive && !shared_.stopping && !response.more;
+  keep_alive_ = keep_alive && !shared_.leaving && !response.more;
   const bool for_head = parser_ && parser_->get().method() == boost::beast::http::verb::head;
   if (!response.file.empty() && !for_head && !file_.open(response.file, response.offset_bytes, response.length_bytes)) {
     response = {};

@@ -44,6 +44,7 @@ struct Shared {
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
   std::atomic<std::size_t> in_flight{0};  ///< Requests that a handler has, or whose answer is on its way.
   std::atomic<unsigned> lingering{0};     ///< Threads that wait for one connection only.
+  std::atomic<bool> leaving{false};       ///< Nobody new is taken, and nobody asked for more after an answer.
   std::atomic<bool> stopping{false};
 };
 

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -46,15 +47,46 @@ std::string text_of(const sockaddr_storage& address) {
   return text.data();
 }
 
+bool is_at(const sockaddr_storage& has, const sockaddr& wanted) {
+  if (has.ss_family != wanted.sa_family) return false;
+  const auto fits = [](in_port_t port, in_port_t its) { return port == 0 || port == its; };
+  if (has.ss_family == AF_INET) {
+    const auto& a = reinterpret_cast<const sockaddr_in&>(has);
+    const auto& b = reinterpret_cast<const sockaddr_in&>(wanted);
+    return a.sin_addr.s_addr == b.sin_addr.s_addr && fits(b.sin_port, a.sin_port);
+  }
+  if (has.ss_family == AF_INET6) {
+    const auto& a = reinterpret_cast<const sockaddr_in6&>(has);
+    const auto& b = reinterpret_cast<const sockaddr_in6&>(wanted);
+    return std::memcmp(&a.sin6_addr, &b.sin6_addr, sizeof a.sin6_addr) == 0 && fits(b.sin6_port, a.sin6_port);
+  }
+  return std::strncmp(reinterpret_cast<const sockaddr_un&>(has).sun_path,
+                      reinterpret_cast<const sockaddr_un&>(wanted).sun_path, sizeof(sockaddr_un::sun_path)) == 0;
+}
+
+/// Our own descriptor for the one that listens at `wanted`; empty: none does.
+Descriptor taken_over(const std::vector<int>& kept, const sockaddr& wanted) {
+  for (const int number : kept) {
+    sockaddr_storage has{};
+    socklen_t length = sizeof has;
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    if (::getsockname(number, reinterpret_cast<sockaddr*>(&has), &length) != 0 || !is_at(has, wanted)) continue;
+    if (::getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) continue;
+    return Descriptor(::fcntl(number, F_DUPFD_CLOEXEC, 0));
+  }
+  return {};
+}
+
 }  // namespace
 
 Listener::~Listener() {
-  if (!socket_ || path_.empty()) return;
+  if (!socket_ || path_.empty() || kept_) return;
   std::error_code ignored;
   std::filesystem::remove(path_, ignored);
 }
 
-Result<Listener> Listener::tcp(const std::string& address, std::uint16_t port) {
+Result<Listener> Listener::tcp(const std::string& address, std::uint16_t port, const std::vector<int>& kept) {
   addrinfo hints{};
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
   hints.ai_socktype = SOCK_STREAM;
@@ -65,6 +97,8 @@ Result<Listener> Listener::tcp(const std::string& address, std::uint16_t port) {
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
   Listener listener;
+  listener.socket_ = taken_over(kept, *found->ai_addr);
+  if (listener.socket_) return listener;
   listener.socket_ = Descriptor(::socket(found->ai_family, kFlags, 0));
   const int on = 1;
   const int number = listener.number();
@@ -76,7 +110,7 @@ Result<Listener> Listener::tcp(const std::string& address, std::uint16_t port) {
   return listener;
 }
 
-Result<Listener> Listener::unix_socket(const std::filesystem::path& path) {
+Result<Listener> Listener::unix_socket(const std::filesystem::path& path, const std::vector<int>& kept) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.native().size() >= sizeof address.sun_path) {
@@ -85,6 +119,10 @@ Result<Listener> Listener::unix_socket(const std::filesystem::path& path) {
                              sizeof address.sun_path - 1, path.string()));
   }
   std::strcpy(address.sun_path, path.c_str());
+  Listener listener;
+  listener.socket_ = taken_over(kept, reinterpret_cast<const sockaddr&>(address));
+  listener.path_ = path;
+  if (listener.socket_) return listener;
   struct stat status {};
   if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
     if (is_alive(address)) {
@@ -93,7 +131,7 @@ Result<Listener> Listener::unix_socket(const std::filesystem::path& path) {
     }
     ::unlink(path.c_str());
   }
-  Listener listener;
+  listener.path_.clear();  // Nothing of ours to remove yet.
   listener.socket_ = Descriptor(::socket(AF_UNIX, kFlags, 0));
   if (!listener.socket_ ||
       ::bind(listener.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
@@ -129,6 +167,7 @@ std::uint16_t Listener::port() const noexcept {
 }
 
 void Listener::shut() const noexcept {
+  if (kept_) return;
   ::shutdown(number(), SHUT_RDWR);
 }
 

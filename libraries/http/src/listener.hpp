@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "channel.hpp"
 #include "verge/base/error.hpp"
@@ -18,10 +19,10 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  /// Errors: invalid_argument (VRG-HTT-001), unavailable (VRG-HTT-002).
-  static Result<Listener> tcp(const std::string& address, std::uint16_t port);
-  /// Replaces what a program that has ended left behind. Errors: unavailable (VRG-HTT-002).
-  static Result<Listener> unix_socket(const std::filesystem::path& path);
+  /// Takes over one of `kept` that listens there. Errors: invalid_argument (VRG-HTT-001), unavailable (VRG-HTT-002).
+  static Result<Listener> tcp(const std::string& address, std::uint16_t port, const std::vector<int>& kept);
+  /// The same; replaces what a program that has ended left behind. Errors: unavailable (VRG-HTT-002).
+  static Result<Listener> unix_socket(const std::filesystem::path& path, const std::vector<int>& kept);
 
   struct Client {
     Descriptor socket;  ///< Invalid: none is waiting, with errno.
@@ -31,12 +32,16 @@ class Listener {
   [[nodiscard]] int number() const noexcept { return socket_.number(); }
   [[nodiscard]] std::uint16_t port() const noexcept;
   [[nodiscard]] bool is_unix() const noexcept { return !path_.empty(); }
-  /// Turns all away from now on, from any thread.
+  /// Turns all away from now on, from any thread; nothing happens when it is kept.
   void shut() const noexcept;
+  /// It outlives this object, with its path.
+  void set_kept() noexcept { kept_ = true; }
+  [[nodiscard]] bool is_kept() const noexcept { return kept_; }
 
  private:
   Descriptor socket_;
-  std::filesystem::path path_;  ///< Removed at the end.
+  std::filesystem::path path_;  ///< Removed at the end, unless kept.
+  bool kept_ = false;
 };
 
 }  // namespace verge::http

@@ -22,6 +22,7 @@ constexpr std::uint64_t kTimer = 1;
 constexpr std::uint64_t kFirstListener = 2;
 /// Beyond the limit so many more are told that there are too many; others are closed without a word.
 constexpr std::size_t kSurplus = 64;
+constexpr std::chrono::milliseconds kFarewell{300};
 constexpr std::chrono::milliseconds kLongestTick{5000};
 constexpr std::chrono::milliseconds kShortestTick{100};
 
@@ -94,7 +95,7 @@ struct Server::State {
 
   void accept(std::uint64_t index) {
     const Listener& listener = listeners[index];
-    while (!shared.stopping) {
+    while (!shared.leaving) {
       auto client = listener.accept();
       if (client.socket) {
         add(std::move(client), listener.is_unix());
@@ -104,7 +105,7 @@ struct Server::State {
       if (errno != EAGAIN) std::this_thread::sleep_for(std::chrono::milliseconds(10));  // No descriptors: never spin.
       break;
     }
-    if (shared.stopping) return;
+    if (shared.leaving) return;
     control(shared.epoll.number(), EPOLL_CTL_MOD, listener.number(), EPOLLIN | EPOLLONESHOT, kFirstListener + index);
   }
 
@@ -152,6 +153,17 @@ struct Server::State {
     control(shared.epoll.number(), EPOLL_CTL_MOD, timer.number(), EPOLLIN | EPOLLONESHOT, kTimer);
   }
 
+  /// Who is connected may ask once more, and is told with the answer to come again: to the program that follows.
+  void say_farewell() {
+    for (const auto deadline = Clock::now() + kFarewell; Clock::now() < deadline;) {
+      {
+        const std::lock_guard lock(mutex);
+        if (connections.empty()) return;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  }
+
   void shut(bool only_idle) {
     const std::lock_guard lock(mutex);
     for (const auto& [id, connection] : connections) {
@@ -184,11 +196,14 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Hand
   if (options.tls) {
     VERGE_ASSIGN(state->tls, make_context(*options.tls));
   }
-  VERGE_ASSIGN(auto tcp, Listener::tcp(options.address, options.port));
+  VERGE_ASSIGN(auto tcp, Listener::tcp(options.address, options.port, options.kept));
   state->listeners.push_back(std::move(tcp));
   if (!options.unix_socket.empty()) {
-    VERGE_ASSIGN(auto local, Listener::unix_socket(options.unix_socket));
+    VERGE_ASSIGN(auto local, Listener::unix_socket(options.unix_socket, options.kept));
     state->listeners.push_back(std::move(local));
+  }
+  for (auto& listener : state->listeners) {
+    if (options.keep && options.keep(listener.number(), listener.is_unix())) listener.set_kept();
   }
   VERGE_TRY(state->open());
   return std::unique_ptr<Server>(new Server(std::move(state)));
@@ -208,6 +223,8 @@ Result<void> Server::renew(const Tls& tls) {
 void Server::stop(std::chrono::milliseconds patience) {
   State& state = *state_;
   if (state.threads.empty()) return;
+  state.shared.leaving = true;
+  if (state.listeners.front().is_kept()) state.say_farewell();
   state.shared.stopping = true;
   for (const auto& listener : state.listeners) listener.shut();
   state.shut(true);

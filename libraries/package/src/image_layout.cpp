@@ -8,31 +8,18 @@
 
 #include "verge/base/file.hpp"
 #include "verge/crypto/sha256.hpp"
+#include "verge/package/agent_release.hpp"
+#include "verge/package/oci_index.hpp"
 
 namespace verge::package {
 namespace {
 
 using wire::Node;
 
-constexpr std::string_view kLayoutFile = "oci-layout";
-constexpr std::string_view kIndexFile = "index.json";
-constexpr std::string_view kIndexMediaType = "application/vnd.oci.image.index.v1+json";
-constexpr std::string_view kTagAnnotation = "org.opencontainers.image.ref.name";
-constexpr std::string_view kTitleAnnotation = "org.opencontainers.image.title";
 constexpr std::uint64_t kManifestLimitBytes = std::uint64_t{4} << 20U;  // As registries do.
 
 std::filesystem::path blob_path(const std::filesystem::path& layout, std::string_view digest) {
   return layout / "blobs" / "sha256" / digest.substr(digest.find(':') + 1);
-}
-
-std::string text_of(const Node& node, std::string_view key) {
-  const Node* found = node.find(key);
-  return found != nullptr && found->kind == Node::Kind::quoted ? found->text : std::string();
-}
-
-std::string annotation(const Node& node, std::string_view key) {
-  const Node* annotations = node.find("annotations");
-  return annotations == nullptr ? std::string() : text_of(*annotations, key);
 }
 
 Error not_understood(std::string_view what, std::string_view why) {
@@ -90,14 +77,6 @@ Result<Node> read_index(const std::filesystem::path& layout) {
   return index;
 }
 
-Node new_index() {
-  Node index = Node::map();
-  index.add("schemaVersion", Node::integer(2));
-  index.add("mediaType", Node::string(kIndexMediaType));
-  index.add("manifests", Node::list());
-  return index;
-}
-
 Node index_entry(const ModelPackage& package, const Manifest& manifest) {
   Node entry = Node::map();
   entry.add("mediaType", Node::string(kManifestMediaType));
@@ -149,13 +128,15 @@ bool is_layout(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / kLayoutFile, failed) && std::filesystem::exists(folder / kIndexFile, failed);
 }
 
-Result<ManifestContent> read_manifest(std::string_view text, std::string_view origin) {
+Result<ManifestContent> read_manifest(std::string_view text, std::string_view origin, std::string_view artifact_type) {
   VERGE_ASSIGN(const Node manifest, wire::parse_json(text, origin));
   const Node* config = manifest.find("config");
   const Node* layers = manifest.find("layers");
-  if (config == nullptr || layers == nullptr || text_of(manifest, "artifactType") != kArtifactType) {
-    return not_understood(
-        origin, fmt::format("expected artifactType '{}', got '{}'", kArtifactType, text_of(manifest, "artifactType")));
+  const auto got = text_of(manifest, "artifactType");
+  const bool fits = artifact_type.empty() ? got == kArtifactType || got == kAgentArtifactType : got == artifact_type;
+  if (config == nullptr || layers == nullptr || !fits) {
+    return not_understood(origin, fmt::format("expected artifactType '{}', got '{}'",
+                                              artifact_type.empty() ? kArtifactType : artifact_type, got));
   }
   if (layers->items.size() > kFileCountLimit) return not_understood(origin, "more than 4096 layers");
   VERGE_ASSIGN(const Descriptor descriptor, read_descriptor(*config, "config"));

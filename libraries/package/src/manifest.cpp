@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <utility>
 
 #include "verge/crypto/sha256.hpp"
+#include "verge/package/agent_release.hpp"
 #include "verge/package/image_layout.hpp"
 
 namespace verge::package {
@@ -48,32 +50,58 @@ std::string config_json(const wire::Metadata& metadata, const std::vector<Packag
   return wire::write_json_line(config);
 }
 
-}  // namespace
+/// What an artifact is.
+struct About {
+  std::string_view artifact_type;
+  std::string_view config_type;
+  std::string name;
+  std::string version;
+};
 
-Manifest make_manifest(const wire::Metadata& metadata, const std::vector<PackageFile>& files) {
+template <typename MediaType>
+Manifest manifest_of(const About& about, std::string config, const std::vector<PackageFile>& files,
+                     MediaType media_type_of) {
   Manifest made;
-  made.config_json = config_json(metadata, files);
+  made.config_json = std::move(config);
   made.config_digest = crypto::sha256(made.config_json);
-
   Node manifest = Node::map();
   manifest.add("schemaVersion", Node::integer(2));
   manifest.add("mediaType", Node::string(kManifestMediaType));
-  manifest.add("artifactType", Node::string(kArtifactType));
-  manifest.add("config", descriptor(kConfigMediaType, made.config_digest, made.config_json.size()));
-  manifest.add("layers", Node::list_of(files, [](const PackageFile& file) {
-                 Node layer = descriptor(media_type(file.path), file.digest, file.size_bytes);
+  manifest.add("artifactType", Node::string(about.artifact_type));
+  manifest.add("config", descriptor(about.config_type, made.config_digest, made.config_json.size()));
+  manifest.add("layers", Node::list_of(files, [&](const PackageFile& file) {
+                 Node layer = descriptor(media_type_of(file.path), file.digest, file.size_bytes);
                  Node annotations = Node::map();
                  annotations.add(kFilePathAnnotation, Node::string(file.path));
                  layer.add("annotations", std::move(annotations));
                  return layer;
                }));
   Node annotations = Node::map();
-  annotations.add("org.opencontainers.image.title", Node::string(metadata.name));
-  annotations.add("org.opencontainers.image.version", Node::string(metadata.version));
+  annotations.add("org.opencontainers.image.title", Node::string(about.name));
+  annotations.add("org.opencontainers.image.version", Node::string(about.version));
   manifest.add("annotations", std::move(annotations));
   made.manifest_json = wire::write_json_line(manifest);
   made.manifest_digest = crypto::sha256(made.manifest_json);
   return made;
+}
+
+}  // namespace
+
+std::string tag_of(std::string_view version) {
+  std::string tag(version);
+  std::ranges::replace(tag, '+', '_');
+  return tag;
+}
+
+Manifest make_manifest(const wire::Metadata& metadata, const std::vector<PackageFile>& files) {
+  return manifest_of({kArtifactType, kConfigMediaType, metadata.name, metadata.version}, config_json(metadata, files),
+                     files, media_type);
+}
+
+Manifest make_manifest(const wire::AgentRelease& release, const std::vector<PackageFile>& files) {
+  return manifest_of({kAgentArtifactType, kAgentConfigMediaType, release.name, release.version},
+                     wire::write_json_line(wire::to_node(release)), files,
+                     [](std::string_view) { return kAgentFileMediaType; });
 }
 
 }  // namespace verge::package

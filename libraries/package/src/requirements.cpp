@@ -143,4 +143,14 @@ wire::TargetCustom target_custom(const wire::Metadata& metadata, std::uint64_t d
   return custom;
 }
 
+wire::TargetCustom target_custom(const wire::AgentRelease& release, std::uint64_t disk_bytes) {
+  wire::TargetCustom custom;
+  custom.kind = wire::TargetKind::agent;
+  custom.name = release.name;
+  custom.version = release.version;
+  custom.requirements = release.requirements;
+  custom.disk_bytes = static_cast<std::int64_t>(disk_bytes);
+  return custom;
+}
+
 }  // namespace verge::package

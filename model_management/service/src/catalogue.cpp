@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include "core.hpp"
+#include "deploying.hpp"
+#include "verge/package/agent_release.hpp"
 #include "verge/package/requirements.hpp"
 
 namespace verge::hub {
@@ -20,22 +22,28 @@ std::map<std::string, std::vector<VersionRecord>> by_name(Transaction& store, st
   return groups;
 }
 
-std::vector<VersionRecord> sorted_versions(Transaction& store, std::string_view kind, const std::string& name) {
+/// Of an application, or of what is no application: a model, or the agent.
+std::vector<VersionRecord> sorted_versions(Transaction& store, bool application, const std::string& name) {
   auto versions = store.versions_of(name);
-  std::erase_if(versions, [&](const VersionRecord& version) { return version.kind != kind; });
+  std::erase_if(versions, [&](const VersionRecord& version) { return (version.kind == "application") != application; });
   std::ranges::sort(versions, [](const auto& a, const auto& b) { return compare(a.version, b.version) > 0; });
   return versions;
 }
 
-/// Devices that serve each model, by name and by name and version.
+/// Devices that serve each model, or run a release of the agent, by name and by name and version.
 std::map<std::string, std::int64_t> serving(Transaction& store) {
   std::map<std::string, std::int64_t> counts;
   for (const auto& device : store.devices()) {
     if (device.revoked_ms > 0) continue;
     std::set<std::string> seen;
-    for (const auto& model : report_of(device).models) {
+    const auto report = report_of(device);
+    for (const auto& model : report.models) {
       seen.insert(model.name);
       seen.insert(model.name + " " + model.version);
+    }
+    if (const auto agent = reported_application(report, std::string(package::kAgentName)); agent && agent->active) {
+      seen.insert(agent->application);
+      seen.insert(agent->application + " " + agent->active->version);
     }
     for (const auto& key : seen) ++counts[key];
   }
@@ -143,7 +151,10 @@ Result<wire::ApplicationVersionInfo> put_application(Core& core, Change& change,
   record.created_ms = core.now();
   record.created_by = caller.who();
   const auto others = change.store.versions_of(filled.name);
-  if (!others.empty() && others.front().kind != "application") return exists_as(filled.name, "model", "application");
+  if (!others.empty() && others.front().kind != "application") {
+    return exists_as(filled.name, others.front().kind, "application");
+  }
+  if (filled.name == package::kAgentName) return exists_as(filled.name, "agent", "application");
   VERGE_ASSIGN(record.digest, core.blobs.write(record.document));
   const auto floors = change.store.floors();
   if (const auto there = change.store.version(filled.name, filled.version)) {
@@ -189,7 +200,7 @@ Result<wire::ModelDetail> Hub::model(const Principal& caller, const std::string&
     const auto floors = store.floors();
     auto counts = serving(store);
     model.floor = floor_of(floors, name);
-    for (const auto& record : sorted_versions(store, "model", name)) {
+    for (const auto& record : sorted_versions(store, false, name)) {
       wire::ModelVersionInfo version;
       version.version = record.version;
       version.digest = record.digest;
@@ -213,7 +224,7 @@ Result<void> Hub::delete_model_version(const Principal& caller, const std::strin
   std::string digest;
   VERGE_TRY(core_->change_only([&](Change& change) -> Result<void> {
     const auto record = change.store.version(name, version);
-    if (!record || record->kind != "model") return unknown("model version", name + " " + version);
+    if (!record || record->kind == "application") return unknown("model version", name + " " + version);
     const auto in_use = [&](const std::string& by) {
       return Error(ErrorCode::failed_precondition, "VRG-HUB-027",
                    fmt::format("'{}' {} cannot be deleted: {}; deploy another version there first, or remove it", name,
@@ -232,10 +243,10 @@ Result<void> Hub::delete_model_version(const Principal& caller, const std::strin
       }
     }
     digest = record->digest;
-    change.store.remove_version("model", name, version);
+    change.store.remove_version(record->kind, name, version);
     change.store.remove_manifest(record->repository, record->digest);
     change.targets = true;
-    core_->event(change.store, caller, "model.delete", name + " " + version, record->digest);
+    core_->event(change.store, caller, record->kind + ".delete", name + " " + version, record->digest);
     return {};
   }));
   core_->sweep(digest);
@@ -285,7 +296,7 @@ Result<wire::ApplicationDetail> Hub::application(const Principal& caller, const 
     application.name = name;
     const auto floors = store.floors();
     application.floor = floor_of(floors, name);
-    for (const auto& record : sorted_versions(store, "application", name)) {
+    for (const auto& record : sorted_versions(store, true, name)) {
       application.versions.push_back(application_info(record, floors));
     }
     if (application.versions.empty()) return unknown("application", name);

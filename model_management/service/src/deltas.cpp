@@ -72,7 +72,7 @@ class Versions {
     std::map<std::string, std::string> found;
     const auto version = by_digest_.find(digest);
     if (version == by_digest_.end()) return found;
-    if (version->second.kind == "model") return {{version->second.name, digest}};
+    if (version->second.kind != "application") return {{version->second.name, digest}};
     for (const auto& model : read_own<wire::Application>(version->second.document, wire::read_application).models) {
       found[model.model] = model.digest.value_or("");
     }
@@ -198,7 +198,7 @@ bool Deltas::work(const std::stop_token& stop) {
 Result<std::vector<Deltas::FilePair>> Deltas::file_pairs(const Pair& pair) {
   const auto content_of = [&](const std::string& digest) -> Result<std::vector<package::PackageFile>> {
     VERGE_ASSIGN(const auto text, core_.blobs.read(digest, kManifestReadLimitBytes));
-    VERGE_ASSIGN(auto content, package::read_manifest(text, digest));
+    VERGE_ASSIGN(auto content, package::read_manifest(text, digest, {}));
     return std::move(content.files);
   };
   VERGE_ASSIGN(const auto before, content_of(pair.first));
@@ -350,7 +350,7 @@ std::vector<wire::VersionDelta> Deltas::to_version(Transaction& store, const std
   std::vector<wire::VersionDelta> deltas;
   for (const auto& version : store.versions()) {
     const auto found = sizes.find(version.digest);
-    if (found == sizes.end() || version.kind != "model") continue;
+    if (found == sizes.end() || version.kind == "application") continue;
     wire::VersionDelta delta;
     delta.from = version.version;
     delta.size_bytes = found->second;

@@ -219,6 +219,7 @@ void Hub::tick() {
   core_->waiting.expire(now_ms);
   if (now_ms < core_->next_care_ms) return;
   core_->next_care_ms = now_ms + kCareMs;
+  forget_old_telemetry();
   if (core_->publish_again) {
     if (const auto done = core_->publish(); !done) core_->log.error("not published", {{"error", done.error().text()}});
   }
@@ -253,7 +254,10 @@ Result<wire::HubStatus> Hub::status(const Principal& caller) {
     }
     std::set<std::string> models;
     std::set<std::string> applications;
-    for (const auto& version : store.versions()) (version.kind == "model" ? models : applications).insert(version.name);
+    for (const auto& version : store.versions()) {
+      if (version.kind == "model") models.insert(version.name);
+      if (version.kind == "application") applications.insert(version.name);
+    }
     status.devices = devices;
     status.online = online;
     status.conflicts = conflicts;

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "verge/crypto/sha256.hpp"
-#include "verge/package/image_layout.hpp"
+#include "verge/package/agent_release.hpp"
 #include "verge/package/requirements.hpp"
 #include "verge/wire/metadata.hpp"
 
@@ -53,20 +53,30 @@ std::string without_parameters(std::string_view media_type) {
   return std::string(media_type);
 }
 
-bool has_metadata_layer(const wire::Node& node) {
+bool has_layer(const wire::Node& node, std::string_view path) {
   const auto* layers = node.find("layers");
   if (layers == nullptr) return false;
-  return std::ranges::any_of(layers->items, [](const wire::Node& layer) {
+  return std::ranges::any_of(layers->items, [&](const wire::Node& layer) {
     const auto* annotations = layer.find("annotations");
-    return annotations != nullptr && text_of(*annotations, package::kFilePathAnnotation) == package::kMetadataFile;
+    return annotations != nullptr && text_of(*annotations, package::kFilePathAnnotation) == path;
   });
 }
 
 Error differs(std::string_view what, std::string_view expected, std::string_view got) {
   return Error(ErrorCode::invalid_argument, "VRG-HUB-024",
-               fmt::format("the {} must be that of the package's metadata.json: expected '{}', got '{}'; push it as "
+               fmt::format("the {} must be that of the package: expected '{}', got '{}'; push it as "
                            "HUB/<name>:<version>",
                            what, expected, got));
+}
+
+Result<wire::TargetCustom> model_custom(const wire::Node& node, std::uint64_t disk_bytes) {
+  VERGE_ASSIGN(const auto metadata, wire::read_metadata(node, wire::Place(package::kMetadataFile)));
+  return package::target_custom(metadata, disk_bytes);
+}
+
+Result<wire::TargetCustom> release_custom(const wire::Node& node, std::uint64_t disk_bytes) {
+  VERGE_ASSIGN(const auto release, wire::read_agent_release(node, wire::Place(package::kReleaseFile)));
+  return package::target_custom(release, disk_bytes);
 }
 
 }  // namespace
@@ -110,15 +120,21 @@ Result<ParsedManifest> parse_manifest(const std::string& content, const std::str
   const auto* annotations = node.find("annotations");
   parsed.record.annotations = annotations == nullptr ? "{}" : wire::write_json_line(*annotations);
   parsed.all_sha256 = crypto::is_sha256(parsed.record.digest) && std::ranges::all_of(parsed.blobs, crypto::is_sha256);
-  parsed.is_model = text_of(node, "artifactType") == package::kArtifactType && has_metadata_layer(node);
+  const auto type = text_of(node, "artifactType");
+  if (type == package::kArtifactType && has_layer(node, package::kMetadataFile)) parsed.kind = "model";
+  if (type == package::kAgentArtifactType && has_layer(node, package::kReleaseFile)) parsed.kind = "agent";
   return parsed;
 }
 
-Result<std::optional<VersionRecord>> judge_model(Core& core, Transaction& store, const ParsedManifest& manifest,
-                                                 const std::string& tag) {
-  VERGE_ASSIGN(const auto content, package::read_manifest(manifest.content, "manifest"));
+Result<std::optional<VersionRecord>> judge_package(Core& core, Transaction& store, const ParsedManifest& manifest,
+                                                   const std::string& tag) {
+  const bool is_model = manifest.kind == "model";
+  const auto document = is_model ? package::kMetadataFile : package::kReleaseFile;
+  VERGE_ASSIGN(const auto content,
+               package::read_manifest(manifest.content, "manifest",
+                                      is_model ? package::kArtifactType : package::kAgentArtifactType));
   std::uint64_t disk_bytes = 0;
-  std::string metadata_digest;
+  std::string document_digest;
   for (const auto& file : content.files) {
     VERGE_ASSIGN(const auto size_bytes, core.blobs.size_bytes(file.digest));
     if (size_bytes != file.size_bytes) {
@@ -126,45 +142,43 @@ Result<std::optional<VersionRecord>> judge_model(Core& core, Transaction& store,
           fmt::format("'{}' has {} bytes, unlike its blob with {}", file.path, file.size_bytes, size_bytes));
     }
     disk_bytes += size_bytes;
-    if (file.path == package::kMetadataFile) metadata_digest = file.digest;
+    if (file.path == document) document_digest = file.digest;
   }
-  VERGE_ASSIGN(const auto text, core.blobs.read(metadata_digest, kMetadataLimitBytes));
-  VERGE_ASSIGN(const auto node, wire::parse_json(text, package::kMetadataFile));
-  VERGE_ASSIGN(const auto metadata, wire::read_metadata(node, wire::Place(package::kMetadataFile)));
+  VERGE_ASSIGN(const auto text, core.blobs.read(document_digest, kMetadataLimitBytes));
+  VERGE_ASSIGN(const auto node, wire::parse_json(text, document));
+  VERGE_ASSIGN(const auto custom, is_model ? model_custom(node, disk_bytes) : release_custom(node, disk_bytes));
   const auto& repository = manifest.record.repository;
   const auto slash = repository.rfind('/');
   const auto last = slash == std::string::npos ? repository : repository.substr(slash + 1);
-  if (last != metadata.name) return differs("repository's last part", metadata.name, last);
+  if (last != custom.name) return differs("repository's last part", custom.name, last);
   if (tag.empty()) return std::optional<VersionRecord>();
-  if (tag != metadata.version) return differs("tag", metadata.version, tag);
-  const auto others = store.versions_of(metadata.name);
-  if (!others.empty() && others.front().kind != "model") {
-    return Error(
-        ErrorCode::already_exists, "VRG-HUB-022",
-        fmt::format("'{}' is the name of an application already, and cannot be that of a model; choose another "
-                    "name",
-                    metadata.name));
+  if (tag != package::tag_of(custom.version)) return differs("tag", package::tag_of(custom.version), tag);
+  const auto others = store.versions_of(custom.name);
+  const bool is_taken = !others.empty() && others.front().kind != manifest.kind;
+  if (is_taken || (is_model && custom.name == package::kAgentName)) {
+    return Error(ErrorCode::already_exists, "VRG-HUB-022",
+                 fmt::format("'{}' is the name of {} already, and cannot be that of a {}; choose another name",
+                             custom.name, is_taken ? others.front().kind : "the agent", manifest.kind));
   }
-  if (const auto there = store.version(metadata.name, metadata.version)) {
+  if (const auto there = store.version(custom.name, custom.version)) {
     if (there->digest == manifest.record.digest && there->repository == repository) {
       return std::optional<VersionRecord>();
     }
     return Error(
         ErrorCode::already_exists, "VRG-HUB-023",
         fmt::format("'{}' {} is on this hub with another content ({} in '{}', got {} in '{}'); versions do not "
-                    "change: give the new one a higher version in metadata.json",
-                    metadata.name, metadata.version, there->digest, there->repository, manifest.record.digest,
-                    repository));
+                    "change: give the new one a higher version",
+                    custom.name, custom.version, there->digest, there->repository, manifest.record.digest, repository));
   }
   VersionRecord version;
-  version.kind = "model";
-  version.name = metadata.name;
-  version.version = metadata.version;
+  version.kind = manifest.kind;
+  version.name = custom.name;
+  version.version = custom.version;
   version.digest = manifest.record.digest;
   version.repository = repository;
   version.content_bytes = manifest.record.size_bytes;
   version.size_bytes = static_cast<std::int64_t>(disk_bytes);
-  version.custom = wire::write_json_line(wire::to_node(package::target_custom(metadata, disk_bytes)));
+  version.custom = wire::write_json_line(wire::to_node(custom));
   version.created_ms = core.now();
   return std::optional<VersionRecord>(version);
 }

@@ -13,7 +13,7 @@ struct ParsedManifest {
   ManifestRecord record;               ///< Without its repository.
   std::vector<std::string> blobs;      ///< Config and layers.
   std::vector<std::string> manifests;  ///< Of an index.
-  bool is_model = false;               ///< A model package of Verge.
+  std::string kind;                    ///< "model" or "agent": a package of Verge; empty: something else.
   bool all_sha256 = true;              ///< Its own digest, and those of all blobs.
   std::string content;
 };
@@ -23,9 +23,9 @@ struct ParsedManifest {
 Result<ParsedManifest> parse_manifest(const std::string& content, const std::string& media_type,
                                       crypto::DigestAlgorithm algorithm);
 
-/// The version of a model that the manifest is; nothing when it is known already. `tag` empty: pushed by digest, which
-/// makes no version. Errors: VRG-HUB-022, 023, 024 and those of the documents.
-Result<std::optional<VersionRecord>> judge_model(Core& core, Transaction& store, const ParsedManifest& manifest,
-                                                 const std::string& tag);
+/// The version of a model or of the agent that the manifest is; nothing when it is known already. `tag` empty: pushed
+/// by digest, which makes no version. Errors: VRG-HUB-022, 023, 024 and those of the documents.
+Result<std::optional<VersionRecord>> judge_package(Core& core, Transaction& store, const ParsedManifest& manifest,
+                                                   const std::string& tag);
 
 }  // namespace verge::hub

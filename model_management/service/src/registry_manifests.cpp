@@ -43,17 +43,17 @@ Result<void> check_named(Core& core, Transaction& store, const std::string& repo
 Result<std::optional<VersionRecord>> judge(Core& core, Transaction& store, const ParsedManifest& parsed,
                                            const std::vector<std::string>& tags) {
   std::optional<VersionRecord> version;
-  if (!parsed.is_model) return version;
+  if (parsed.kind.empty()) return version;
   if (!parsed.all_sha256) {
     if (tags.empty()) return version;
     return Error(ErrorCode::invalid_argument, "VRG-HUB-029",
-                 fmt::format("expected a model package with sha256 digests only, since devices fetch and check it by "
+                 fmt::format("expected a package with sha256 digests only, since devices fetch and check it by "
                              "them, got {}; push it with sha256, or without a tag",
                              parsed.record.digest));
   }
-  if (tags.empty()) return judge_model(core, store, parsed, "");
+  if (tags.empty()) return judge_package(core, store, parsed, "");
   for (const auto& tag : tags) {
-    VERGE_ASSIGN(auto made, judge_model(core, store, parsed, tag));
+    VERGE_ASSIGN(auto made, judge_package(core, store, parsed, tag));
     if (made) version = std::move(made);
   }
   return version;
@@ -119,7 +119,8 @@ Result<Registry::Manifest> Registry::put_manifest(const Principal& caller, const
       version->created_by = caller.who();
       change.store.add(*version);
       change.targets = true;
-      core_.event(change.store, caller, "model.push", version->name + " " + version->version, version->digest);
+      core_.event(change.store, caller, version->kind + ".push", version->name + " " + version->version,
+                  version->digest);
     }
     return Manifest{parsed.record.digest, parsed.record.media_type, content, parsed.record.subject};
   });
@@ -136,7 +137,7 @@ Result<void> Registry::delete_manifest(const Principal& caller, const std::strin
     for (const auto& version : store.versions()) {
       if (version.digest != digest || version.repository != repository) continue;
       return Error(ErrorCode::failed_precondition, "VRG-HUB-028",
-                   fmt::format("{} is the model '{}' {}; delete that version instead: verge model delete {} {}", digest,
+                   fmt::format("{} is '{}' {}; delete that version instead: verge model delete {} {}", digest,
                                version.name, version.version, version.name, version.version));
     }
     if (names_digest(reference)) {

@@ -81,7 +81,7 @@ class Agents : public processing::test::WithFakeEngine {
 };
 
 TEST_F(Agents, ServesItsModels) {
-  Agent agent(log_, "1.2.3");
+  Agent agent(log_, {"1.2.3"});
   ASSERT_TRUE(agent.start(
       configuration("models:\n  - package: classifier\n  - { package: numbers, name: other, threads: 1 }\n")));
   EXPECT_EQ(ask(agent, "/v2").body["version"], "1.2.3");
@@ -98,7 +98,7 @@ TEST_F(Agents, ServesItsModels) {
 }
 
 TEST_F(Agents, ABrokenModelIsLeftOutAndTheOthersServe) {
-  Agent agent(log_, "1");
+  Agent agent(log_, {"1"});
   ASSERT_TRUE(agent.start(configuration(
       "models:\n  - package: broken\n  - package: nowhere\n  - package: classifier\n  - package: classifier\n")));
   EXPECT_EQ(ask(agent, "/v2/models/broken").status, 404);
@@ -106,17 +106,17 @@ TEST_F(Agents, ABrokenModelIsLeftOutAndTheOthersServe) {
 }
 
 TEST_F(Agents, AnAddressThatCannotBeHad) {
-  Agent agent(log_, "1");
+  Agent agent(log_, {"1"});
   auto wrong = configuration("");
   wrong.api->address = "not an address";
   const auto started = agent.start(wrong);
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().id(), "VRG-HTT-001");
-  Agent first(log_, "1");
+  Agent first(log_, {"1"});
   ASSERT_TRUE(first.start(configuration("")));
   auto taken = configuration("");
   taken.api->port = first.port();
-  Agent second(log_, "1");
+  Agent second(log_, {"1"});
   const auto refused = second.start(taken);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().id(), "VRG-HTT-002");
@@ -126,7 +126,7 @@ TEST_F(Agents, APipelineWritesItsPredictions) {
   put_picture("a.png");
   ASSERT_TRUE(write_file(folder() / "in" / "bad.png", std::string_view("no picture")));
   ASSERT_TRUE(write_file(folder() / "in" / "bad2.png", std::string_view("no picture")));
-  Agent agent(log_, "1");
+  Agent agent(log_, {"1"});
   ASSERT_TRUE(agent.start(configuration(R"(models: [{ package: classifier }]
 pipelines:
   - { name: inbox, source: { folder: { path: in, watch: true } }, models: [{ model: classifier }], sinks: [{ json_lines: { path: out.jsonl } }] }
@@ -147,7 +147,7 @@ pipelines:
 }
 
 TEST_F(Agents, AReloadChangesTheModels) {
-  Agent agent(log_, "1");
+  Agent agent(log_, {"1"});
   ASSERT_TRUE(agent.start(configuration("models: [{ package: classifier }]\n")));
   const auto reloaded = agent.reload(configuration("models: [{ package: classifier }, { package: numbers }]\n"));
   ASSERT_TRUE(reloaded) << reloaded.error().text();
@@ -168,7 +168,7 @@ TEST_F(Agents, AReloadThatFailsChangesNothing) {
 pipelines:
   - { name: inbox, source: { folder: { path: in, watch: true } }, models: [{ model: classifier }], sinks: [{ json_lines: { path: out.jsonl } }] }
 )";
-  Agent agent(log_, "1");
+  Agent agent(log_, {"1"});
   ASSERT_TRUE(agent.start(configuration(good)));
   ASSERT_TRUE(wait_for_lines(folder() / "out.jsonl", 1));
   for (const char* bad : {"broken", "nowhere", "classifier"}) {
@@ -190,7 +190,7 @@ TEST_F(Agents, AReloadKeepsPipelinesThatDidNotChange) {
 pipelines:
   - { name: inbox, source: { folder: { path: in, watch: true } }, models: [{ model: classifier }], sinks: [{ json_lines: { path: out.jsonl } }] }
 )";
-  Agent agent(log_, "1");
+  Agent agent(log_, {"1"});
   ASSERT_TRUE(agent.start(configuration(good)));
   ASSERT_TRUE(wait_for_lines(folder() / "out.jsonl", 1));
   ASSERT_TRUE(agent.reload(configuration("threads: 0\n" + good)));
@@ -205,7 +205,7 @@ pipelines:
 }
 
 TEST_F(Agents, AChangedAddressWaitsForTheNextStart) {
-  Agent agent(log_, "1");
+  Agent agent(log_, {"1"});
   ASSERT_TRUE(agent.start(configuration("")));
   const auto port = agent.port();
   auto other = configuration("");
@@ -223,7 +223,7 @@ TEST_F(Agents, EveryLogLevelAndTheStateDirectory) {
   package.write(folder() / "auto");
   for (const auto level :
        {wire::LogLevel::debug, wire::LogLevel::info, wire::LogLevel::warning, wire::LogLevel::error}) {
-    Agent agent(log_, "1");
+    Agent agent(log_, {"1"});
     auto one = configuration(
         "threads: 2\nstate_directory: state\nmodels: [{ package: auto }, { package: numbers, name: n, engine: fake "
         "}]\n");

@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include "verge/wire/agent_release.hpp"
+#include "verge/wire/agent_starts.hpp"
 #include "verge/wire/application.hpp"
 #include "verge/wire/application_selection.hpp"
 #include "verge/wire/at_rest_keys.hpp"
@@ -19,12 +21,14 @@
 #include "verge/wire/desired_state.hpp"
 #include "verge/wire/device_labels.hpp"
 #include "verge/wire/device_list.hpp"
+#include "verge/wire/device_telemetry.hpp"
 #include "verge/wire/edge_config.hpp"
 #include "verge/wire/enrolment_request.hpp"
 #include "verge/wire/fleet.hpp"
 #include "verge/wire/fleet_freeze.hpp"
 #include "verge/wire/garbage_report.hpp"
 #include "verge/wire/golden.hpp"
+#include "verge/wire/installed_agent.hpp"
 #include "verge/wire/measured_pin.hpp"
 #include "verge/wire/measured_policy.hpp"
 #include "verge/wire/measured_report.hpp"
@@ -36,6 +40,7 @@
 #include "verge/wire/registry_usage.hpp"
 #include "verge/wire/reported_state.hpp"
 #include "verge/wire/target_custom.hpp"
+#include "verge/wire/telemetry_batch.hpp"
 #include "verge/wire/token_request.hpp"
 #include "verge/wire/trust_changes.hpp"
 #include "verge/wire/trust_status.hpp"
@@ -71,6 +76,9 @@ Result<void> read_example(const std::filesystem::path& file) {
   if (kind == "golden") return round_trip<Golden>(node, place, read_golden);
   if (kind == "edge_config") return round_trip<EdgeConfig>(node, place, read_edge_config);
   if (kind == "application") return round_trip<Application>(node, place, read_application);
+  if (kind == "agent_release") return round_trip<AgentRelease>(node, place, read_agent_release);
+  if (kind == "agent_starts") return round_trip<AgentStarts>(node, place, read_agent_starts);
+  if (kind == "installed_agent") return round_trip<InstalledAgent>(node, place, read_installed_agent);
   if (kind == "at_rest_keys") return round_trip<AtRestKeys>(node, place, read_at_rest_keys);
   if (kind == "attestation_key") return round_trip<AttestationKeyFile>(node, place, read_attestation_key_file);
   if (kind == "ceremony") return round_trip<CeremonySettings>(node, place, read_ceremony_settings);
@@ -87,6 +95,8 @@ Result<void> read_example(const std::filesystem::path& file) {
   if (kind == "desired_state") return round_trip<DesiredState>(node, place, read_desired_state);
   if (kind == "reported_state") return round_trip<ReportedState>(node, place, read_reported_state);
   if (kind == "target_custom") return round_trip<TargetCustom>(node, place, read_target_custom);
+  if (kind == "telemetry_batch") return round_trip<TelemetryBatch>(node, place, read_telemetry_batch);
+  if (kind == "device_telemetry") return round_trip<DeviceTelemetry>(node, place, read_device_telemetry);
   if (kind == "certificate_request") return round_trip<CertificateRequest>(node, place, read_certificate_request);
   if (kind == "token_request") return round_trip<TokenRequest>(node, place, read_token_request);
   if (kind == "enrolment_request") return round_trip<EnrolmentRequest>(node, place, read_enrolment_request);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 
 #include "verge/base/error.hpp"
 #include "verge/trust/client.hpp"
+#include "verge/wire/agent_release.hpp"
 #include "verge/wire/application.hpp"
 #include "verge/wire/device_pointer.hpp"
 #include "verge/wire/metadata.hpp"
@@ -100,11 +102,21 @@ class Network : public trust::MetadataSource {
                             const std::function<Result<void>(std::span<const std::byte>)>& sink) = 0;
 };
 
-/// One model package of an application, unpacked.
+/// A file of a release of the agent.
+struct ReleaseFile {
+  std::string path;    ///< In the release.
+  std::string stored;  ///< Name in Files.
+  std::string digest;
+  std::uint64_t size_bytes = 0;
+};
+
+/// One model package of an application, unpacked; or a release of the agent, which the runtime unpacks.
 struct InstalledPackage {
   std::string digest;  ///< Of its manifest.
-  std::string folder;  ///< Name in Files.
+  std::string folder;  ///< Name in Files; empty of a release.
   wire::Metadata metadata;
+  std::optional<wire::AgentRelease> release{};
+  std::vector<ReleaseFile> files{};  ///< Of a release.
 };
 
 /// An application whose content has been checked in this run of the program, byte by byte: nothing else is ever run.
@@ -114,8 +126,9 @@ class VerifiedApplication {
   [[nodiscard]] const wire::DevicePointer& pointer() const noexcept { return pointer_; }
   /// A lone model is an application of one model and no pipeline.
   [[nodiscard]] const wire::Application& document() const noexcept { return document_; }
-  /// One for each model of the document, in its order.
+  /// One for each model of the document, in its order; of the agent, its release.
   [[nodiscard]] const std::vector<InstalledPackage>& packages() const noexcept { return packages_; }
+  [[nodiscard]] bool is_agent() const noexcept { return !packages_.empty() && packages_.front().release.has_value(); }
 
  private:
   friend struct Stages;
@@ -146,6 +159,11 @@ struct LiveModel {
 };
 
 /// What runs applications. Errors of the calls are reasons to refuse or to roll back; unavailable: try again.
+///
+/// The agent is an application, too, whose release this program is or is to become. try_out() then runs, with the
+/// candidate, what runs here; switch_to() of another release than this one installs it, and it runs from the restart on
+/// that follows once the active pointer names it; end() is the way back to the agent that the system was installed
+/// with; live() of it tells of all models that are served.
 class Runtime {
  public:
   virtual ~Runtime() = default;
@@ -160,6 +178,8 @@ class Runtime {
   virtual void end(const std::string& application) = 0;
   /// Since the last switch_to(); empty when it does not run.
   virtual std::vector<LiveModel> live(const std::string& application) = 0;
+  /// Whether this agent, a release that has been watched, may be kept. False: not known yet. Errors: why it must not.
+  virtual Result<bool> proven() = 0;
 };
 
 struct Ports {

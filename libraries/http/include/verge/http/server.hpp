@@ -88,6 +88,12 @@ struct ServerOptions {
   std::function<std::uint64_t(const Request& head)> file_limit;
   /// Makes the answer to a body of more than `limit_bytes`; a plain 413 when not set. The connection ends with it.
   std::function<Response(const Request& head, std::uint64_t limit_bytes)> too_large;
+  /// Listening sockets of the program that ran here before; one that fits an address above (any port, where it is 0) is
+  /// taken over, with all who wait there. They stay the caller's.
+  std::vector<int> kept;
+  /// Given each listening socket, to keep it over a restart of this program. True: it is kept. stop() then leaves who
+  /// comes to the program that follows, and answers who is connected once more.
+  std::function<bool(int listening_socket, bool is_unix)> keep;
   /// Called when a client comes, before its handshake: the place to look for newer certificates. Must be quick.
   std::function<void()> before_connection;
 };

@@ -26,6 +26,9 @@ inline constexpr std::string_view kCodeMediaType = "application/vnd.cncf.model.c
 inline constexpr std::string_view kGoldenMediaType = "application/vnd.verge.golden.v1.raw";
 inline constexpr std::string_view kFilePathAnnotation = "org.cncf.model.filepath";
 
+/// The tag of a version: registries allow no '+', which becomes '_', as with Helm.
+[[nodiscard]] std::string tag_of(std::string_view version);
+
 /// The manifest and the config blob that a package makes.
 struct Manifest {
   std::string manifest_json;
@@ -41,9 +44,11 @@ struct ManifestContent {
   PackageFile config;              ///< With an empty path.
   std::vector<PackageFile> files;  ///< Sorted by path; every path stays inside the package.
 };
-/// Reads the manifest of a model package; `origin` names it in messages. Errors: data_loss (VRG-PKG-014 not what Verge
-/// understands), invalid_argument (VRG-BAS-004 a path that leads outside, VRG-DOC-001 not JSON).
-Result<ManifestContent> read_manifest(std::string_view text, std::string_view origin);
+/// Reads the manifest of a model package, or of what else `artifact_type` says (empty: any package of Verge); `origin`
+/// names it in messages. Errors: data_loss (VRG-PKG-014 not what Verge understands), invalid_argument (VRG-BAS-004 a
+/// path that leads outside, VRG-DOC-001 not JSON).
+Result<ManifestContent> read_manifest(std::string_view text, std::string_view origin,
+                                      std::string_view artifact_type = kArtifactType);
 
 /// Adds the package to the layout in `layout` (made when absent), tagged with its version. Blobs that are there stay.
 /// Errors: as write_file(); already_exists (VRG-PKG-010) when the version is there with another digest.

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "verge/base/error.hpp"
+#include "verge/wire/agent_release.hpp"
 #include "verge/wire/metadata.hpp"
 #include "verge/wire/reported_state.hpp"
 #include "verge/wire/target_custom.hpp"
@@ -23,5 +24,7 @@ Result<void> check_fit(const wire::TargetCustom& target, const wire::DeviceRepor
 
 /// What a model package says of itself for its TUF target. `disk_bytes`: size of all its files.
 [[nodiscard]] wire::TargetCustom target_custom(const wire::Metadata& metadata, std::uint64_t disk_bytes);
+/// The same of a release of the agent.
+[[nodiscard]] wire::TargetCustom target_custom(const wire::AgentRelease& release, std::uint64_t disk_bytes);
 
 }  // namespace verge::package
