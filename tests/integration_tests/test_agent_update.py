@@ -235,6 +235,7 @@ def test_a_release_is_tried_with_the_models_that_are_here(fleet, device, release
     assert on["cam-1"]["state"] == "refused"
     assert "fake" in reason_of(fleet.explain(number, "cam-1"))[1]
     assert device.release() == ""
+    wait_for(lambda: not any((device.state / "agents").iterdir()), what="tidy folder")
 
 
 def test_a_release_brings_its_engines(fleet, device, release):

@@ -1,27 +1,19 @@
-"""Three bad days, with the real programs: the hub lost, a targets key stolen, roots rotated while devices are off."""
+"""Bad days, with the real programs: the hub lost, a targets key stolen, roots rotated while devices are off, signers who
+come after what they signed has expired."""
 
 import json
+import re
 import shutil
 import subprocess
 
 import pytest
 from conftest import Hub
-from fleet import fake_package, running_fleet, wait_for
-from trust_ceremony import PASSPHRASE, Ceremony
+from fleet import fake_package, faketime, wait_for
+from test_fleet_identity import start_hub
+from trust_ceremony import PASSPHRASE, ceremony, fleet  # Fixtures too.
 
 OFF = 3
 """Of ten devices."""
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    with running_fleet(tmp_path) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-def ceremony(fleet, tmp_path):
-    return Ceremony(fleet, tmp_path / "ceremony")
 
 
 def root_of(device):
@@ -136,3 +128,39 @@ def test_roots_are_rotated_while_three_devices_of_ten_are_off(fleet, ceremony, t
     _, states, _ = fleet.deploy("m@2.0.0")
     assert {device.version("m") for device in devices} == {"2.0.0"}, states
     assert {root_of(device) for device in devices} == {6}
+
+
+def test_people_come_after_what_they_signed_has_expired(fleet, ceremony, tmp_path):
+    device = fleet.device("cam-1")
+    for version in ("1.0.0", "2.0.0", "3.0.0"):
+        fleet.push(fake_package(tmp_path, "m", version))
+    ceremony.take_offline()
+    fleet.deploy("m@1.0.0")
+    running = "1.0.0"
+    # Targets are good for 180 days, root for 365; each time nobody but its own holders comes.
+    for later, role, people, version in [("+200d", "targets", ["dave"], "2.0.0"),
+                                         ("+370d", "root", ["alice", "carol"], "3.0.0")]:
+        device.stop()
+        fleet.hub.stop()
+        renewed = fleet.hub.log.count("metadata renewed")
+        start_hub(fleet, faketime(later))
+        wait_for(lambda: fleet.hub.log.count("metadata renewed") > renewed, what="the hub's own signatures")
+        fleet.environment.update(faketime(later))
+        device.start(faketime(later))
+        deployment = json.loads(fleet.verge("deploy", f"m@{version}", "--to", "all", "--watch", 0, "--no-wait",
+                                            "--output", "json").stdout)["summary"]["deployment"]
+        expired = rf"role '{role}' version \d+ expired at .* the repository must sign it again.*VRG-TUF-005"
+        wait_for(lambda: re.search(expired, fleet.explain(deployment, "cam-1")), 60, "reason")
+        assert device.version("m") == running, "what runs goes on"
+        said = ceremony.trust("fetch", ceremony.folder).stdout
+        assert re.search(rf"^  {role} expired on \d{{4}}-\d\d-\d\d: sign and publish to renew$", said, re.MULTILINE)
+        assert said.count("expired on") == 1, said
+        draft = next(draft for draft in ceremony.drafts().values() if draft["role"] == role)
+        assert [line[:12] for line in draft["differences"]] == ["~ good until"], "nothing but the date"
+        ceremony.sign(*people)
+        ceremony.publish()
+        assert device.ended("m", version)["step"] == "committed", "it goes on by itself"
+        running = device.version("m")
+        assert running == version
+    assert root_of(device) == 3
+    assert "EXPIRED" not in fleet.verge("trust", "status").stdout

@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+from fleet import running_fleet
+
 PASSPHRASE = "correct horse battery staple"
 
 
@@ -53,6 +56,17 @@ class Ceremony:
                    "--targets", *(publics[name] for name in targets), "--targets-threshold", targets_threshold)
         self.sign(*root[:threshold], *targets[:targets_threshold])
         self.publish()
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    with running_fleet(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def ceremony(fleet, tmp_path):
+    return Ceremony(fleet, tmp_path / "ceremony")
 
 
 def error_id(done):

@@ -20,11 +20,11 @@ class HubMetadata final : public trust::MetadataSource {
   Progress& progress_;
 };
 
+}  // namespace
+
 std::int64_t now_s() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
-
-}  // namespace
 
 Result<wire::TrustChanges> read_trust_changes(HubSession& hub) {
   wire::TrustChanges all;

@@ -6,6 +6,9 @@
 
 namespace verge::cli {
 
+/// The clock by which metadata is fetched, signed and shown; since 1970.
+std::int64_t now_s();
+
 /// All of them, page by page.
 Result<wire::TrustChanges> read_trust_changes(HubSession& hub);
 Result<void> fetch_ceremony(HubSession& hub, trust::Ceremony& ceremony, bool new_hub);

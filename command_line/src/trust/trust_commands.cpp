@@ -1,7 +1,6 @@
 // verge trust.
 #include <unistd.h>
 
-#include <chrono>
 #include <iostream>
 
 #include <fmt/format.h>
@@ -36,10 +35,6 @@ struct TrustOptions : HubOptions {
   bool new_hub = false;
   [[nodiscard]] Passphrase passphrase() const { return Passphrase(passphrase_file); }
 };
-
-std::int64_t now_s() {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 crypto::KeyKind kind_of(const std::string& name) {
   if (name == "ed25519") return crypto::KeyKind::ed25519;

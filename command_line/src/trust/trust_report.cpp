@@ -1,12 +1,11 @@
 #include "trust_report.hpp"
 
-#include <chrono>
-
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "../output.hpp"
+#include "hub_exchange.hpp"
 
 namespace verge::cli {
 namespace {
@@ -14,12 +13,19 @@ namespace {
 constexpr std::int64_t kDay_s = 86'400;
 constexpr std::size_t kMostShown = 200;
 
+std::string day(std::int64_t time_s) {
+  return fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<std::time_t>(time_s)));
+}
+
 std::string expiry(std::int64_t expires_s) {
-  const auto now_s =
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  const auto days = (expires_s - now_s) / kDay_s;
-  return fmt::format("{:%Y-%m-%d} ({})", fmt::gmtime(static_cast<std::time_t>(expires_s)),
-                     expires_s <= now_s ? std::string("EXPIRED") : fmt::format("{} days", days));
+  const auto left_s = expires_s - now_s();
+  return fmt::format("{} ({})", day(expires_s),
+                     left_s <= 0 ? std::string("EXPIRED") : fmt::format("{} days", left_s / kDay_s));
+}
+
+/// Whether the draft comes late: what it takes the place of has expired.
+bool is_late(const trust::Draft& draft) {
+  return draft.before_expires_s > 0 && draft.before_expires_s <= now_s();
 }
 
 bool is_bin(const std::string& role) {
@@ -83,6 +89,9 @@ std::string draft_text(const std::vector<trust::Draft>& drafts, bool differences
   std::string text;
   for (const auto& draft : drafts) {
     text += fmt::format("{}{}\n", text.empty() ? "" : "\n", draft.file);
+    if (is_late(draft)) {
+      text += fmt::format("  {} expired on {}: sign and publish to renew\n", draft.role, day(draft.before_expires_s));
+    }
     for (const auto& need : draft.needs) {
       std::string state = need.by_hub ? "the hub signs it when it is published"
                                       : fmt::format("{} of {} signatures", need.signed_by.size(), need.threshold);
@@ -104,6 +113,7 @@ wire::Node draft_node(const std::vector<trust::Draft>& drafts) {
     node.add("role", wire::Node::string(draft.role));
     node.add("version", wire::Node::integer(draft.version));
     node.add("expires_s", wire::Node::integer(draft.expires_s));
+    node.add("expired", wire::Node::boolean(is_late(draft)));
     node.add("complete", wire::Node::boolean(draft.complete()));
     node.add("needs", wire::Node::list_of(draft.needs, [](const trust::Draft::Need& need) {
                auto one = wire::Node::map();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <set>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -311,7 +312,8 @@ bool HubLink::is_to_end() {
   }
   const bool under_way = found != reported.end() && found->update && !has_ended(found->update->state);
   if (!own.next()) {
-    if (!under_way && std::exchange(releases_kept_, digests) != digests) own.keep_only(digests);
+    if (!under_way && std::exchange(releases_untidy_, false)) own.keep_only(digests);
+    releases_untidy_ |= under_way;
     return false;
   }
   return options_.start_another && *own.next() == active;

@@ -7,7 +7,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 
@@ -100,9 +99,9 @@ class HubLink {
   std::string instance_;
   std::int64_t started_ms_ = 0;
 
-  std::set<std::string> releases_kept_{"none yet"};  ///< Of the update thread: digests.
-  std::string measured_nonce_;  ///< Under `exchange_`: what the hub wants to be quoted; empty: nothing.
-  std::mutex exchange_;         ///< Held while the identity is used up and written: by a report, a join, a renewal.
+  bool releases_untidy_ = true;  ///< Of the update thread: some may lie there that nothing needs.
+  std::string measured_nonce_;   ///< Under `exchange_`: what the hub wants to be quoted; empty: nothing.
+  std::mutex exchange_;          ///< Held while the identity is used up and written: by a report, a join, a renewal.
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::optional<wire::Identity> identity_;

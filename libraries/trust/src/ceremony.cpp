@@ -45,10 +45,28 @@ bool same_role(const Role& a, const Role& b) {
   return a.key_ids == b.key_ids && a.threshold == b.threshold;
 }
 
+/// Whether the roots name the same keys: what one of them says of the other roles, the other one says too.
+bool same_roles(const Root& a, const Root& b) {
+  return std::ranges::equal(a.roles, b.roles, [](const auto& one, const auto& other) {
+    return one.first == other.first && same_role(one.second, other.second);
+  });
+}
+
+/// What the hub signs by itself it has renewed, or its clock or this one is wrong.
+Result<void> check_expiry_of_the_hubs(const Papers& papers, std::int64_t now_s) {
+  if (papers.hub_holds(papers.root.roles.find(kRoot)->second)) VERGE_TRY(check_expiry(papers.root.header, now_s));
+  for (const auto& [name, role] : papers.in_force) {
+    const Role* by = papers.role_of(name);
+    if (by != nullptr && papers.hub_holds(*by)) VERGE_TRY(check_expiry(role.content.header, now_s));
+  }
+  return {};
+}
+
 Result<Draft> draft_of(const Papers& papers, const std::string& role, const SignedFile& file) {
-  Draft draft{file_name(role, file.header.version), role, file.header.version, file.header.expires_s, {}, {}};
+  Draft draft{file_name(role, file.header.version), role, file.header.version, file.header.expires_s, 0, {}, {}};
   const auto& names = papers.settings.names;
   if (role == kRoot) {
+    draft.before_expires_s = papers.root.header.expires_s;
     const auto& before = papers.root.roles.find(kRoot)->second;
     const auto& after = papers.next_root.roles.find(kRoot)->second;
     const auto by = [](const Root& root) { return fmt::format("root {}", root.header.version); };
@@ -63,6 +81,7 @@ Result<Draft> draft_of(const Papers& papers, const std::string& role, const Sign
   }
   VERGE_ASSIGN(const Targets content, read_targets(file));
   const auto now = papers.in_force.find(role);
+  if (now != papers.in_force.end()) draft.before_expires_s = now->second.content.header.expires_s;
   draft.differences = differences(now == papers.in_force.end() ? nullptr : &now->second.content, content, names);
   if (const Role* by = papers.role_of(role)) {
     draft.needs.push_back(need_of(is_bin(role) ? std::string(kTargets) : role, *by, papers.keys_of(role), file, names));
@@ -156,13 +175,16 @@ Result<void> Ceremony::fetch(MetadataSource& source, const wire::TrustStatus& hu
   if (!new_hub) {
     FolderStore store(folder / "metadata");
     VERGE_ASSIGN(const std::string first, first_root(store, source));
-    VERGE_ASSIGN(Client client, Client::open(store, first));
+    VERGE_ASSIGN(Client client, Client::open_to_renew(store, first));
     VERGE_TRY(client.refresh(source, now_s));
     VERGE_TRY(client.load_all(source, now_s));
   }
   VERGE_TRY(write_settings(folder, settings));
   VERGE_TRY(write_hub(folder, hub, new_hub ? wire::TrustChanges{} : changes));
-  return new_hub ? state_->name_hub_keys(hub, now_s) : stage(folder, {}, now_s);
+  if (new_hub) return state_->name_hub_keys(hub, now_s);
+  VERGE_ASSIGN(const Papers papers, read_papers(folder));
+  VERGE_TRY(check_expiry_of_the_hubs(papers, now_s));
+  return stage(folder, {}, now_s);
 }
 
 Result<wire::CeremonySettings> Ceremony::settings() const {
@@ -281,8 +303,10 @@ Result<void> Ceremony::sign(const crypto::PrivateKey& key) {
 Result<SignedDrafts> Ceremony::publication() const {
   VERGE_ASSIGN(const Papers papers, read_papers(state_->folder));
   VERGE_ASSIGN(const auto all, drafts());
+  const bool root_goes_alone = same_roles(papers.root, papers.next_root);
   const auto of_the_top = [&](const Draft& one) {
-    return one.role == kRoot || one.role == kTargets || is_bin(one.role) || !papers.in_force.contains(one.role);
+    if (one.role == kRoot) return !root_goes_alone;
+    return one.role == kTargets || is_bin(one.role) || !papers.in_force.contains(one.role);
   };
   const bool top_is_signed =
       std::ranges::all_of(all, [&](const Draft& one) { return !of_the_top(one) || one.complete(); });

@@ -151,7 +151,8 @@ Result<void> check_rollback(const Snapshot& trusted, const Snapshot& offered) {
 struct Client::State {
   MetadataStore& store;
   Root root;
-  std::optional<TrustedSet> trusted;
+  bool renews = false;
+  std::optional<TrustedSet> trusted{};
   Verified<Timestamp> last_timestamp{};  ///< These three by the present root.
   Verified<Snapshot> last_snapshot{};
   Verified<Targets> last_targets{};
@@ -164,6 +165,10 @@ struct Client::State {
                                const KeySet& keys, std::int64_t now_s);
   Result<const Targets*> load_delegated(MetadataSource& source, const std::string& delegator, const Delegate& delegate,
                                         const KeySet& keys, std::int64_t now_s);
+  /// Expiry of what people sign. Of timestamp and snapshot it is always checked: by them a hub shows that it goes on.
+  Result<void> check_renewable(const Header& header, std::int64_t now_s) const {
+    return renews ? Result<void>() : check_expiry(header, now_s);
+  }
   std::optional<std::int64_t> version_in_name(std::int64_t version) const {
     return root.consistent_snapshot ? std::optional(version) : std::nullopt;
   }
@@ -180,7 +185,13 @@ Result<Client> Client::open(MetadataStore& store, std::string_view trusted_root)
   if (first) text = trusted_root;
   VERGE_ASSIGN(Root root, verified_root(text, nullptr));
   if (first) VERGE_TRY(store.write(kRoot, text));
-  return Client(std::make_unique<State>(State{store, std::move(root), {}}));
+  return Client(std::make_unique<State>(State{store, std::move(root)}));
+}
+
+Result<Client> Client::open_to_renew(MetadataStore& store, std::string_view trusted_root) {
+  VERGE_ASSIGN(Client client, open(store, trusted_root));
+  client.state_->renews = true;
+  return client;
 }
 
 Result<void> Client::State::refresh_root(MetadataSource& source) {
@@ -250,13 +261,13 @@ Result<Targets> Client::State::load_targets(MetadataSource& source, const Snapsh
     VERGE_TRY(check_content(meta, text, declared->first));
     if (const Targets* known = is_top ? last_targets.find(text) : nullptr) {
       if (known->header.version != meta.version) return mismatch(name, meta.version, known->header.version);
-      VERGE_TRY(check_expiry(known->header, now_s));
+      VERGE_TRY(check_renewable(known->header, now_s));
       return *known;
     }
     VERGE_ASSIGN(const SignedFile file, open_signed(text, kTargets, name));
     VERGE_TRY(check_signatures(file, role, keys));
     if (file.header.version != meta.version) return mismatch(name, meta.version, file.header.version);
-    VERGE_TRY(check_expiry(file.header, now_s));
+    VERGE_TRY(check_renewable(file.header, now_s));
     VERGE_ASSIGN(Targets content, read_targets(file));
     if (is_top) last_targets.keep(text, content);
     return content;
@@ -275,7 +286,7 @@ Result<Targets> Client::State::load_targets(MetadataSource& source, const Snapsh
 Result<void> Client::refresh(MetadataSource& source, std::int64_t now_s) {
   State& state = *state_;
   VERGE_TRY(state.refresh_root(source));
-  VERGE_TRY(check_expiry(state.root.header, now_s));
+  VERGE_TRY(state.check_renewable(state.root.header, now_s));
   VERGE_ASSIGN(Timestamp timestamp, state.refresh_timestamp(source, now_s));
   VERGE_ASSIGN(Snapshot snapshot, state.refresh_snapshot(source, timestamp.snapshot, now_s));
   const Role& role = state.root.roles.find(kTargets)->second;
@@ -290,7 +301,7 @@ Result<const Targets*> Client::State::load_delegated(MetadataSource& source, con
   const auto key = std::pair(delegator, delegate.name);
   const auto known = trusted->delegated.find(key);
   if (known != trusted->delegated.end()) {
-    VERGE_TRY(check_expiry(known->second.header, now_s));
+    VERGE_TRY(check_renewable(known->second.header, now_s));
     return &known->second;
   }
   VERGE_ASSIGN(Targets targets, load_targets(source, trusted->snapshot, delegate.name, delegate.role, keys, now_s));
@@ -307,7 +318,6 @@ Result<Target> Client::target(MetadataSource& source, std::string_view path, std
     return Error(ErrorCode::not_found, "VRG-TUF-007", fmt::format("expected a target '{}', got none: {}", path, why));
   };
   if (!state_->trusted) return none("nothing is trusted before the first refresh");
-  VERGE_TRY(check_expiry(state_->trusted->targets.header, now_s));
   std::vector<Visit> left{{std::string(kRoot), {std::string(kTargets), {}, false}, nullptr}};
   std::set<std::string> visited;
   while (!left.empty()) {
@@ -324,6 +334,7 @@ Result<Target> Client::target(MetadataSource& source, std::string_view path, std
     if (visit.keys != nullptr) {
       VERGE_ASSIGN(targets, state_->load_delegated(source, visit.delegator, visit.delegate, *visit.keys, now_s));
     }
+    VERGE_TRY(check_expiry(targets->header, now_s));
     if (const auto found = targets->targets.find(path); found != targets->targets.end()) return found->second;
     if (!targets->delegations) continue;
     auto delegates = delegates_for(*targets->delegations, path);

@@ -38,6 +38,7 @@ void compare_role(Lines& lines, std::string_view name, const Role& before, const
 }
 
 void compare_expiry(Lines& lines, const Header& before, const Header& after) {
+  if (before.expires == after.expires) return;
   lines.push_back(fmt::format("~ good until {} (before: {})", after.expires, before.expires));
 }
 

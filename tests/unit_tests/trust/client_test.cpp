@@ -193,6 +193,28 @@ TEST_F(TrustClient, WhatHasExpiredIsRefusedRoleByRole) {
   EXPECT_EQ(target("a", kNow_s + lifetimes.targets_days * kDay_s), "VRG-TUF-005") << "nor is a target of it given";
 }
 
+TEST(TrustClientToRenew, TakesWhatPeopleSignThoughItHasExpiredAndGivesNoTargetByIt) {
+  const auto folder = std::move(*TemporaryFolder::create("renew"));
+  const Lifetimes lifetimes{10, 10, 20, 30};
+  auto repository = std::move(*Repository::open(folder.path(), lifetimes, kNow_s));
+  ASSERT_TRUE(repository.publish({target_of("a", "content of a")}, kNow_s));
+  RepositorySource source(repository);
+  const auto at = [](int days) { return kNow_s + days * kDay_s; };
+  MemoryStore of_device;
+  MemoryStore of_people;
+  auto device = *Client::open(of_device, repository.root());
+  auto people = *Client::open_to_renew(of_people, repository.root());
+  EXPECT_EQ(device.refresh(source, at(10)).error().id(), "VRG-TUF-005");
+  EXPECT_FALSE(of_device.files.contains("targets"));
+  const auto done = people.refresh(source, at(19));
+  ASSERT_TRUE(done) << done.error().text();
+  EXPECT_TRUE(people.load_all(source, at(19)));
+  EXPECT_EQ(of_people.files.find("targets")->second, *repository.metadata("2.targets.json"));
+  EXPECT_EQ(people.target(source, "a", at(19)).error().id(), "VRG-TUF-005");
+  EXPECT_THAT(people.refresh(source, at(20)).error().text(), HasSubstr("role 'snapshot' version 2 expired"));
+  EXPECT_THAT(people.refresh(source, at(30)).error().text(), HasSubstr("role 'timestamp' version 2 expired"));
+}
+
 TEST_F(TrustClient, PartsThatDoNotBelongTogetherAreRefused) {
   source_.instead["2.targets.json"] = *repository_.metadata("1.targets.json");
   EXPECT_EQ(refresh(), "VRG-TUF-003") << "the snapshot says what is in it";

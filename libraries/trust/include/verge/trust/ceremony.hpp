@@ -49,6 +49,7 @@ struct Draft {
   std::string role;
   std::int64_t version = 0;
   std::int64_t expires_s = 0;
+  std::int64_t before_expires_s = 0;  ///< Of the same role in force; 0 when there is none.
   std::vector<Need> needs;
   std::vector<std::string> differences;  ///< From what is in force, one a line: "+ …", "- …", "~ …".
   [[nodiscard]] bool complete() const;
@@ -75,8 +76,9 @@ class Ceremony {
   Ceremony& operator=(Ceremony&&) noexcept;
 
   /// Brings metadata up to date and stages what waits: changed targets, and what has less than half of its life left.
-  /// Trusts the roots that are here; with none, the hub's first. With `new_hub` nothing is fetched: the root in force
-  /// is to name the new hub's keys. Errors: those of the client.
+  /// What people sign is also taken when it has expired, so that they can renew it; what the hub signs by itself is
+  /// not. Trusts the roots that are here; with none, the hub's first. With `new_hub` nothing is fetched: the root in
+  /// force is to name the new hub's keys. Errors: those of the client.
   Result<void> fetch(MetadataSource& source, const wire::TrustStatus& hub, const wire::TrustChanges& changes,
                      bool new_hub, std::int64_t now_s);
 
@@ -100,7 +102,8 @@ class Ceremony {
   [[nodiscard]] Result<std::vector<Draft>> drafts_for(const crypto::PublicKey& key) const;
   /// Signs those drafts. Errors: those of PrivateKey::sign().
   Result<void> sign(const crypto::PrivateKey& key);
-  /// Root, targets and bins as one, when all of them are signed; each other role on its own.
+  /// Root, targets and bins as one, when all of them are signed; each other role on its own, and also a root whose
+  /// keys stay the same.
   /// Errors: failed_precondition (VRG-TUF-015) when nothing can go, naming whose signatures are missing.
   [[nodiscard]] Result<SignedDrafts> publication() const;
   /// The roles in force here, with the names of their keys.

@@ -66,6 +66,9 @@ class Client {
  public:
   /// `store` must outlive the client. Trusts the root that is stored; with none there, `trusted_root`, which it stores.
   static Result<Client> open(MetadataStore& store, std::string_view trusted_root);
+  /// A client for those who sign anew, never for a device: root, targets and delegated roles may have expired. All else
+  /// is checked as by any client, and no target is given by what has expired.
+  static Result<Client> open_to_renew(MetadataStore& store, std::string_view trusted_root);
 
   /// Root (with rotations), timestamp, snapshot and top-level targets, against the clock `now_s` (since 1970).
   Result<void> refresh(MetadataSource& source, std::int64_t now_s);
