@@ -370,4 +370,5 @@ def test_making_a_release_says_what_is_wrong(tmp_path):
         done = verge("agent", "package", tree, tmp_path / "out", "--version", "1.0.0", check=False)
         assert done.returncode != 0 and text in done.stderr and "VRG-PKG-020" in done.stderr
     done = verge("agent", "package", BUILD, tmp_path / "out", "--version", "one", check=False)
-    assert done.returncode != 0 and "version" in done.stderr
+    assert done.returncode != 0 and "version" in done.stderr and "VRG-DOC" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -25,13 +25,14 @@ Error unreadable(const fs::path& folder, const std::error_code& failed) {
                fmt::format("cannot read the folder '{}': {}", folder.string(), failed.message()));
 }
 
-/// Regular files below a folder, by their relative paths.
-Result<std::vector<std::string>> files_in(const fs::path& folder, bool follow_links) {
+/// Regular files below `root / inside`, by their paths relative to `root`.
+Result<std::vector<std::string>> files_in(const fs::path& root, const fs::path& inside, bool follow_links) {
   std::vector<std::string> paths;
   std::error_code failed;
+  const auto folder = inside.empty() ? root : root / inside;
   fs::recursive_directory_iterator entries(folder, failed);
   for (; !failed && entries != fs::recursive_directory_iterator(); entries.increment(failed)) {
-    const std::string path = entries->path().lexically_relative(folder).generic_string();
+    const std::string path = entries->path().lexically_relative(root).generic_string();
     if (entries->is_directory() && !entries->is_symlink()) continue;
     VERGE_TRY(path_inside(folder, path));
     if (!entries->is_regular_file() || (entries->is_symlink() && !follow_links)) {
@@ -55,10 +56,23 @@ bool is_executable(const fs::path& file) {
   return (fs::status(file, failed).permissions() & fs::perms::owner_exec) != fs::perms::none;
 }
 
-/// Whether a file of an installed tree is the agent's: its program, and lib/verge or lib/<triplet>/verge.
-bool is_agents(const std::string& path) {
-  return path == kAgentProgram || (path.starts_with("lib") && path.find("/verge/") != std::string::npos &&
-                                   path.find("/cmake/") == std::string::npos);
+/// The agent's files in an installed tree: its program, and what lies in lib/verge or lib/<triplet>/verge. Nothing else
+/// of the tree is looked at: it may be all of /usr.
+Result<std::vector<std::string>> agents_files(const fs::path& tree) {
+  std::vector<std::string> paths{std::string(kAgentProgram)};
+  std::vector<fs::path> folders{"lib/verge"};
+  std::error_code failed;
+  for (fs::directory_iterator entries(tree / "lib", failed); !failed && entries != fs::directory_iterator();
+       entries.increment(failed)) {
+    if (entries->path().filename() != "verge")
+      folders.push_back(fs::path("lib") / entries->path().filename() / "verge");
+  }
+  for (const auto& folder : folders) {
+    if (!fs::is_directory(tree / folder, failed)) continue;
+    VERGE_ASSIGN(const auto more, files_in(tree, folder, true));
+    paths.insert(paths.end(), more.begin(), more.end());
+  }
+  return paths;
 }
 
 Result<void> place_copy(const fs::path& from, const fs::path& to) {
@@ -80,7 +94,7 @@ Result<AgentRelease> open_release(const fs::path& folder) {
   }
   AgentRelease release;
   release.root = folder;
-  VERGE_ASSIGN(const auto paths, files_in(folder, false));
+  VERGE_ASSIGN(const auto paths, files_in(folder, {}, false));
   for (const auto& path : paths) {
     VERGE_ASSIGN(const auto digest, crypto::sha256_of_file(folder / path, kFileLimitBytes));
     release.files.push_back({path, digest.digest, digest.size_bytes});
@@ -108,11 +122,12 @@ Result<AgentRelease> make_release(const fs::path& tree, wire::AgentRelease relea
     return Error(ErrorCode::already_exists, "VRG-PKG-015",
                  fmt::format("'{}' is not empty; name a new folder", folder.string()));
   }
-  VERGE_ASSIGN(const auto paths, files_in(tree, true));
   release.program = kAgentProgram;
   release.executables.clear();
+  VERGE_TRY(
+      wire::read_agent_release(wire::to_node(release), wire::Place(kReleaseFile)));  // Before anything is written.
+  VERGE_ASSIGN(const auto paths, agents_files(tree));
   for (const auto& path : paths) {
-    if (!is_agents(path)) continue;
     VERGE_TRY(place_copy(tree / path, folder / path));
     const bool library = path.find(".so") != std::string::npos;  // Some are installed as executables: none is run.
     if (path != kAgentProgram && !library && is_executable(tree / path)) release.executables.push_back(path);
