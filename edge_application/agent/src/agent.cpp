@@ -184,8 +184,7 @@ struct Agent::State {
     }
     auto& files = at_rest ? at_rest->files() : *disk;
     Origin origin{setup.configuration, setup.manager->is_launcher(), setup.manager->release()};
-    own_release =
-        std::make_unique<OwnRelease>(log, std::move(origin), options.state_directory, files, at_rest != nullptr);
+    own_release = std::make_unique<OwnRelease>(std::move(origin), options.state_directory, files, at_rest != nullptr);
     options.start_another = setup.start_another;
     runtime = std::make_unique<DeviceRuntime>(serving, device, configured, options.state_directory,
                                               at_rest ? &at_rest->packages() : nullptr, *own_release);

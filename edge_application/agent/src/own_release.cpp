@@ -80,9 +80,8 @@ Result<void> sync_folders(const fs::path& root) {
 
 }  // namespace
 
-OwnRelease::OwnRelease(Log& log, Origin origin, fs::path state_directory, update::Files& files, bool encrypted)
-    : log_(log),
-      origin_(std::move(origin)),
+OwnRelease::OwnRelease(Origin origin, fs::path state_directory, update::Files& files, bool encrypted)
+    : origin_(std::move(origin)),
       state_directory_(std::move(state_directory)),
       files_(files),
       encrypted_(encrypted),

@@ -12,7 +12,6 @@
 
 #include "model_order.hpp"
 #include "verge/base/error.hpp"
-#include "verge/base/log.hpp"
 #include "verge/launcher/releases.hpp"
 #include "verge/update/ports.hpp"
 
@@ -29,7 +28,7 @@ struct Origin {
 class OwnRelease {
  public:
   /// `files` must outlive the object; `encrypted`: what lies in `state_directory` is not what they give.
-  OwnRelease(Log& log, Origin origin, std::filesystem::path state_directory, update::Files& files, bool encrypted);
+  OwnRelease(Origin origin, std::filesystem::path state_directory, update::Files& files, bool encrypted);
 
   /// Installs the release, has it check this device's configuration, and runs these models with it. Errors:
   /// failed_precondition (VRG-AGT-100 not started by verge-launcher, 102 it does not take the configuration), those of
@@ -57,7 +56,6 @@ class OwnRelease {
   Result<void> install(const update::InstalledPackage& release);
   Result<void> place(const update::ReleaseFile& file, const std::filesystem::path& to, bool executable);
 
-  Log& log_;
   const Origin origin_;
   const std::filesystem::path state_directory_;
   update::Files& files_;
