@@ -118,7 +118,7 @@ Result<Listener> Listener::unix_socket(const std::filesystem::path& path, const 
                  fmt::format("expected a path of at most {} bytes for a Unix socket, got '{}'",
                              sizeof address.sun_path - 1, path.string()));
   }
-  std::strcpy(address.sun_path, path.c_str());
+  path.native().copy(address.sun_path, sizeof address.sun_path - 1);  // What follows is zero.
   Listener listener;
   listener.socket_ = taken_over(kept, reinterpret_cast<const sockaddr&>(address));
   listener.path_ = path;

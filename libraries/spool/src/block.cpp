@@ -12,7 +12,7 @@ namespace verge::spool {
 namespace {
 
 constexpr std::array<char, 4> kMagic{'V', 'S', 'B', '1'};
-constexpr std::size_t kLedgerBytes = sizeof(StreamName) + 8 * 8;
+constexpr std::size_t kLedgerBytes = sizeof(StreamName) + 8 * sizeof(std::uint64_t);
 
 template <typename Number>
 void append(Number number, std::vector<std::byte>& out) {

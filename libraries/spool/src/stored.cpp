@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "segments.hpp"
 #include "verge/at_rest/encrypted_file.hpp"
 
@@ -17,7 +19,7 @@ Result<void> find_folders(FileSystem& system, const std::string& folder, int dep
   if (!names) return file_error("list", folder, names.error());
   bool has_segments = false;
   for (const auto& name : *names) {
-    const auto path = folder + "/" + name;
+    const auto path = fmt::format("{}/{}", folder, name);
     const auto status = system.status(path);
     if (status && status->is_folder && depth > 1) VERGE_TRY(find_folders(system, path, depth - 1, found));
     has_segments = has_segments || name.ends_with(kSegmentSuffix) || name.ends_with(kPartSuffix);
@@ -122,7 +124,7 @@ Result<void> remove(FileSystem& system, const std::string& folder) {
   if (!names) return file_error("list", folder, names.error());
   for (const auto& name : *names) {
     if (!name.ends_with(kSegmentSuffix) && !name.ends_with(kPartSuffix)) continue;
-    const auto path = folder + "/" + name;
+    const auto path = fmt::format("{}/{}", folder, name);
     if (const auto removed = system.unlink(path); !removed) return file_error("remove", path, removed.error());
   }
   if (const auto removed = system.remove_folder(folder); !removed) {
