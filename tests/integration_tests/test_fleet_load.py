@@ -27,11 +27,15 @@ def fleet(tmp_path):
 class Load:
     """Requests that arrive by schedule, whether those before have been answered or not; none is sent twice.
 
+    With `again`, one whose kept connection ended without a byte of an answer is sent once more on a new one, as RFC 9112
+    (9.3.1) lets clients do; `repeated` counts them.
+
     `answers`: (scheduled, seconds from then to the answer, status, version, label).
     """
 
-    def __init__(self, url, body, rate, senders=48, model=MODEL):
+    def __init__(self, url, body, rate, senders=48, model=MODEL, again=False):
         self.host, self.body, self.rate, self.model = url.removeprefix("http://"), body, rate, model
+        self.again, self.repeated = again, 0
         self.answers, self.due, self.stopped = [], queue.SimpleQueue(), threading.Event()
         self.threads = [threading.Thread(target=self.send, daemon=True) for _ in range(senders)]
         self.clock = threading.Thread(target=self.schedule, daemon=True)
@@ -58,6 +62,10 @@ class Load:
                 return
             self.due.put(at)
 
+    def ask(self, connection):
+        connection.request("POST", f"/v2/models/{self.model}/predict", self.body)
+        return connection.getresponse()
+
     def send(self):
         connection = http.client.HTTPConnection(self.host, timeout=60)
         connection.connect()
@@ -65,8 +73,15 @@ class Load:
             if connection.sock and select.select([connection.sock], [], [], 0)[0]:
                 connection.close()  # The server has ended it; urllib3 and its like look, too, before they ask again.
             try:
-                connection.request("POST", f"/v2/models/{self.model}/predict", self.body)
-                answer = connection.getresponse()
+                was_kept = connection.sock is not None
+                try:
+                    answer = self.ask(connection)
+                except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                    if not (self.again and was_kept):
+                        raise
+                    self.repeated += 1
+                    connection.close()
+                    answer = self.ask(connection)
                 text = answer.read()
                 version, label = None, text[:200].decode(errors="replace")
                 if answer.status == 200:

@@ -44,7 +44,6 @@ std::string last_of(const std::string& name) {
 Result<void> KeptPromises::write(const std::string& name, std::string_view content) {
   VERGE_TRY(files_.write(name, content));
   if (!looks_) return {};
-  if (!looks_) return {};
   const auto left = disk_.after({});
   const auto* there = content_of(left, name);
   if (there == nullptr || *there != content) broken.push_back("a write of " + name + " was acknowledged and is lost");

@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "verge/launcher/releases.hpp"
 #include "verge/package/image_layout.hpp"
 #include "verge/process/child.hpp"
 #include "verge/processing/golden_replay.hpp"
@@ -44,15 +45,6 @@ Error trial_failed(std::string_view model, std::string_view why) {
 
 constexpr const char* kThisProgram = "/proc/self/exe";
 
-/// A release has engines of its own.
-std::vector<std::string> environment_of_release() {
-  std::vector<std::string> variables;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!std::string_view(*entry).starts_with("VERGE_ENGINE_PATH=")) variables.emplace_back(*entry);
-  }
-  return variables;
-}
-
 /// What a child printed and how it ended.
 struct Ended {
   std::string output;
@@ -71,7 +63,7 @@ Result<Ended> run_apart(const std::filesystem::path& program, const std::vector<
   std::vector<std::pair<int, int>> descriptors{{out.number(), STDOUT_FILENO}};
   if (with_errors) descriptors.emplace_back(out.number(), STDERR_FILENO);
   process::Program order{program, arguments, std::move(descriptors)};
-  if (program != kThisProgram) order.environment = environment_of_release();
+  if (program != kThisProgram) order.environment = launcher::environment_of_release();
   VERGE_ASSIGN(auto child, process::Child::start(order));
   out.reset();
   Ended ended;

@@ -1,5 +1,7 @@
 #include "verge/launcher/releases.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -30,6 +32,14 @@ std::string hex_of(const std::string& digest) {
 }
 
 }  // namespace
+
+std::vector<std::string> environment_of_release() {
+  std::vector<std::string> variables;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (!std::string_view(*entry).starts_with("VERGE_ENGINE_PATH=")) variables.emplace_back(*entry);
+  }
+  return variables;
+}
 
 fs::path Releases::folder(const std::string& digest) const {
   return state_ / "agents" / hex_of(digest);

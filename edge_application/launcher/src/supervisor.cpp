@@ -24,17 +24,16 @@ constexpr std::chrono::seconds kLeastTime{30};
 constexpr std::chrono::milliseconds kFirstPause{1000};
 constexpr std::chrono::milliseconds kLongestPause{60'000};
 
-/// Ours, less what is said anew to each agent; a release has engines of its own.
-std::vector<std::string> environment_for(bool is_release) {
-  constexpr std::array<std::string_view, 6> kAnew{
+/// What is said anew to each agent.
+bool is_said_anew(std::string_view variable) {
+  constexpr std::array<std::string_view, 6> kNames{
       "VERGE_LAUNCHER=", "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "LISTEN_FDS=", "LISTEN_PID=", "LISTEN_FDNAMES="};
+  return std::ranges::any_of(kNames, [&](std::string_view name) { return variable.starts_with(name); });
+}
+
+std::vector<std::string> environment_of_system() {
   std::vector<std::string> variables;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view variable = *entry;
-    if (std::ranges::any_of(kAnew, [&](std::string_view name) { return variable.starts_with(name); })) continue;
-    if (is_release && variable.starts_with("VERGE_ENGINE_PATH=")) continue;
-    variables.emplace_back(variable);
-  }
+  for (char** entry = environ; *entry != nullptr; ++entry) variables.emplace_back(*entry);
   return variables;
 }
 
@@ -91,7 +90,8 @@ Choice Supervisor::choose() {
 
 Result<process::Child> Supervisor::spawn(const Choice& choice) {
   process::Program program{choice.program, {"--config", options_.configuration.string()}};
-  auto variables = environment_for(!choice.digest.empty());
+  auto variables = choice.digest.empty() ? environment_of_system() : environment_of_release();
+  std::erase_if(variables, is_said_anew);
   variables.push_back("VERGE_LAUNCHER=" + choice.digest);
   variables.push_back("NOTIFY_SOCKET=" + notices_.name());
   if (options_.watchdog.count() > 0) {

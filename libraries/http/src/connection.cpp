@@ -8,6 +8,7 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <boost/beast/core/string.hpp>
@@ -64,6 +65,11 @@ Connection::Connection(Channel channel, Shared& shared, std::uint64_t id, std::s
 
 Connection::~Connection() {
   if (busy_) --shared_.in_flight;
+}
+
+bool Connection::has_unread() const noexcept {
+  int bytes = 0;
+  return ::ioctl(number(), FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 void Connection::shut() const noexcept {

@@ -69,6 +69,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
   /// Whether no request is being handled or answered. From any thread.
   [[nodiscard]] bool idle() const noexcept { return !busy_; }
+  /// Whether something has come that no thread has read. From any thread, while its id is known to the server.
+  [[nodiscard]] bool has_unread() const noexcept;
   [[nodiscard]] bool overdue(Clock::time_point now) const noexcept {
     return now.time_since_epoch().count() > deadline_.load(std::memory_order_relaxed);
   }

@@ -153,8 +153,20 @@ struct Server::State {
     control(shared.epoll.number(), EPOLL_CTL_MOD, timer.number(), EPOLLIN | EPOLLONESHOT, kTimer);
   }
 
-  /// Who is connected may ask once more, and is told with the answer to come again: to the program that follows.
+  /// Who is connected may ask once more, and is told with the answer to come again: to the program that follows. Then
+  /// those end that have asked nothing; who has, and was not seen yet, is answered.
   void say_farewell() {
+    wait_until_alone();
+    {
+      const std::lock_guard lock(mutex);
+      for (const auto& [id, connection] : connections) {
+        if (connection->idle() && !connection->has_unread()) connection->shut();
+      }
+    }
+    wait_until_alone();
+  }
+
+  void wait_until_alone() {
     for (const auto deadline = Clock::now() + kFarewell; Clock::now() < deadline;) {
       {
         const std::lock_guard lock(mutex);

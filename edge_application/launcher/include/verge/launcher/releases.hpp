@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "verge/base/error.hpp"
 #include "verge/wire/agent_starts.hpp"
@@ -26,6 +27,9 @@ inline constexpr std::int64_t kMostFailed = 3;
 inline constexpr std::int64_t kMostCutOff = 10;
 /// A start that lasted so long, after the agent was ready, is a good one.
 inline constexpr std::int64_t kLasting_s = 300;
+
+/// This process's environment for a release of the agent, which has engines of its own: "NAME=value" each.
+[[nodiscard]] std::vector<std::string> environment_of_release();
 
 /// What to start.
 struct Choice {
