@@ -43,6 +43,13 @@ def push(place, tmp_path, tag, version="1.0.0", folder=MODEL):
     return json.loads(done.stdout)["digest"]
 
 
+def wait_until(holds, timeout=20):
+    end = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def version(agent, name="unet", wanted=None, timeout=60):
     """The version that is served; waited for when `wanted` is given."""
     end = time.monotonic() + timeout
@@ -74,11 +81,8 @@ def test_a_tag_is_pulled_kept_and_looked_at_again_on_reload(agent, place, tmp_pa
     place.start()
     version(running, wanted="2.0.0", timeout=90)
     running.wait(rf"package pulled.*{second}")
-    blobs = {path.name for path in (tmp_path / "state" / "registry" / "blobs" / "sha256").iterdir()}
-    end = time.monotonic() + 20
-    while first.removeprefix("sha256:") in blobs:
-        assert time.monotonic() < end, "what nothing needs goes"
-        blobs = {path.name for path in (tmp_path / "state" / "registry" / "blobs" / "sha256").iterdir()}
+    blobs = tmp_path / "state" / "registry" / "blobs" / "sha256"
+    wait_until(lambda: first.removeprefix("sha256:") not in {path.name for path in blobs.iterdir()})
     assert running.stop() == 0
 
 
@@ -126,6 +130,67 @@ def test_content_that_is_damaged_on_the_disk_is_pulled_again(agent, place, tmp_p
     assert running.stop() == 0
 
 
+def test_what_is_pulled_is_encrypted_where_the_device_is(agent, place, tmp_path):
+    """Pulled in plain, then encrypted, served without the registry, renewed, rotated, damaged, and in plain again."""
+    first = push(place, tmp_path, "stable")
+    models = f"models:\n  - {{ name: unet, package: 'oci://{place.host}/team/unet:stable' }}\n"
+    plain = place.config + models
+    encrypted = place.config + "at_rest: { key: file, lock: best_effort }\n" + models
+    blobs = tmp_path / "state" / "registry" / "blobs" / "sha256"
+    weights = max((MODEL / "model_files").iterdir(), key=lambda path: path.stat().st_size).read_bytes()
+
+    def heads():
+        return {path.read_bytes()[:8] for path in blobs.iterdir()}
+
+    def serve(config, wanted):
+        running = agent(config)
+        version(running, wanted=wanted)
+        return running
+
+    def end(running):
+        assert running.stop() == 0
+        running.log_path.unlink()  # The next one writes anew.
+
+    end(serve(plain, "1.0.0"))
+    assert any(path.read_bytes() == weights for path in blobs.iterdir())
+    place.stop()
+    running = serve(encrypted, "1.0.0")
+    assert heads() == {b"VRGREST1"}, "encrypted where it lay, and served at once, without the registry"
+    assert not [path for path in (tmp_path / "state").rglob("*") if path.is_file() and weights in path.read_bytes()]
+    place.start()
+    second = push(place, tmp_path, "stable", "2.0.0")
+    running.process.send_signal(signal.SIGHUP)
+    version(running, wanted="2.0.0", timeout=90)
+    wait_until(lambda: first.removeprefix("sha256:") not in {path.name for path in blobs.iterdir()})
+    assert second.removeprefix("sha256:") in {path.name for path in blobs.iterdir()}
+    assert heads() == {b"VRGREST1"}
+    end(running)
+
+    def key_numbers():
+        return {path.read_bytes()[8:16] for path in blobs.iterdir()}
+
+    before = key_numbers()
+    assert len(before) == 1
+    config = tmp_path / "edge_config.yaml"
+    done = subprocess.run([BUILD / "bin" / "verge-agent", "keys", "rotate", "--config", config], capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    running = serve(encrypted, "2.0.0")
+    running.wait("the one before is forgotten")
+    assert not before & key_numbers(), "encrypted anew with the new key"
+    end(running)
+
+    largest = max(blobs.iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    running = serve(encrypted, "2.0.0")
+    running.wait("package pulled")
+    end(running)
+    end(serve(plain, "2.0.0"))
+    assert any(path.read_bytes() == weights for path in blobs.iterdir()), "in plain again, and not pulled again"
+
+
 def test_configurations_that_cannot_work_are_refused(tmp_path):
     def refusal(text):
         config = tmp_path / "edge_config.yaml"
@@ -136,5 +201,4 @@ def test_configurations_that_cannot_work_are_refused(tmp_path):
         return done.stderr
     model = "models: [{ package: 'oci://ghcr.io/team/cat:1.0.0' }]\n"
     assert "VRG-AGT-002" in refusal(model)
-    assert "VRG-AGT-070" in refusal("state_directory: state\nat_rest: { key: file }\n" + model)
     assert "VRG-REG-001" in refusal("state_directory: state\nmodels: [{ package: 'oci://cat' }]\n")

@@ -127,7 +127,7 @@ struct Agent::State {
     return orders;
   }
   /// Those of which the package is here.
-  [[nodiscard]] std::vector<ModelOrder> present_orders() const {
+  [[nodiscard]] std::vector<ModelOrder> present_orders() {
     return puller != nullptr ? puller->resolve(orders()) : orders();
   }
   /// Fetches the packages of the others; looks at tags again if `again`.
@@ -224,7 +224,7 @@ Result<void> Agent::start(const wire::EdgeConfig& configuration) {
   const bool awaited = !s.kept.empty();
   if (!awaited) VERGE_TRY(s.start_api());
   if (configuration.state_directory) {
-    s.puller = std::make_unique<PackagePuller>(s.log, *configuration.state_directory, s.setup.version);
+    s.puller = std::make_unique<PackagePuller>(s.log, *configuration.state_directory, s.setup.version, s.at_rest.get());
   }
   VERGE_TRY(s.models.replace(s.present_orders(), configuration.pipelines, true));
   VERGE_TRY(s.start_hub());

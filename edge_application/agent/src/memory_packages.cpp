@@ -19,11 +19,22 @@ Result<void> read_into(update::OpenedFile& file, std::span<std::byte> memory) {
 
 }  // namespace
 
+Result<void> decrypt_into(at_rest::MemoryFolder& folder, std::string_view name, update::Files& files,
+                          const std::string& stored) {
+  VERGE_ASSIGN(const auto file, files.open(stored));
+  return folder.add(name, file->size_bytes(), [&](std::span<std::byte> memory) { return read_into(*file, memory); });
+}
+
 Result<std::unique_ptr<MemoryPackages>> MemoryPackages::create(update::Files& files,
                                                                const std::filesystem::path& folder,
                                                                at_rest::Locking locking) {
   VERGE_ASSIGN(auto root, at_rest::MemoryFolder::create(folder, locking));
   return std::unique_ptr<MemoryPackages>(new MemoryPackages(files, std::move(root), locking));
+}
+
+Result<at_rest::MemoryFolder> MemoryPackages::make() {
+  // A number of its own: the folder of the same package may be on its way out.
+  return at_rest::MemoryFolder::create(root_.path() / std::to_string(++made_), locking_);
 }
 
 Result<std::shared_ptr<const at_rest::MemoryFolder>> MemoryPackages::open(const update::InstalledPackage& installed) {
@@ -32,14 +43,10 @@ Result<std::shared_ptr<const at_rest::MemoryFolder>> MemoryPackages::open(const 
   if (const auto found = open_.find(installed.digest); found != open_.end()) {
     if (auto folder = found->second.lock()) return folder;
   }
-  // A number of its own: the folder of the same package may be on its way out.
-  const auto path = root_.path() / std::to_string(++opened_);
-  VERGE_ASSIGN(auto folder, at_rest::MemoryFolder::create(path, locking_));
+  VERGE_ASSIGN(auto folder, make());
   VERGE_ASSIGN(const auto names, update::files_below(files_, installed.folder));
   for (const auto& name : names) {
-    VERGE_ASSIGN(const auto file, files_.open(name));
-    const auto fill = [&](std::span<std::byte> memory) { return read_into(*file, memory); };
-    VERGE_TRY(folder.add(name.substr(installed.folder.size() + 1), file->size_bytes(), fill));
+    VERGE_TRY(decrypt_into(folder, name.substr(installed.folder.size() + 1), files_, name));
   }
   auto made = std::make_shared<const at_rest::MemoryFolder>(std::move(folder));
   open_[installed.digest] = made;

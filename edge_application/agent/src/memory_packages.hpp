@@ -1,16 +1,23 @@
 // Memory packages: encrypted packages, decrypted into memory for as long as something runs them.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "verge/at_rest/memory_folder.hpp"
 #include "verge/update/ports.hpp"
 
 namespace verge::agent {
+
+/// A file of an encrypted store, decrypted into a folder in memory. Errors: those of at_rest::MemoryFolder::add() and
+/// of the files.
+Result<void> decrypt_into(at_rest::MemoryFolder& folder, std::string_view name, update::Files& files,
+                          const std::string& stored);
 
 /// Thread-safe.
 class MemoryPackages {
@@ -23,6 +30,8 @@ class MemoryPackages {
   /// The package as an ordinary folder; the same for all who hold it. Errors: those of at_rest::MemoryFolder::add() and
   /// of the files.
   Result<std::shared_ptr<const at_rest::MemoryFolder>> open(const update::InstalledPackage& installed);
+  /// A new, empty folder beside them. Errors: those of at_rest::MemoryFolder::create().
+  Result<at_rest::MemoryFolder> make();
 
  private:
   MemoryPackages(update::Files& files, at_rest::MemoryFolder root, at_rest::Locking locking)
@@ -33,7 +42,7 @@ class MemoryPackages {
   at_rest::Locking locking_;
   std::mutex mutex_;
   std::map<std::string, std::weak_ptr<const at_rest::MemoryFolder>> open_;  ///< By digest.
-  std::uint64_t opened_ = 0;
+  std::atomic<std::uint64_t> made_ = 0;
 };
 
 }  // namespace verge::agent

@@ -31,20 +31,26 @@ void rest(std::int64_t pause_ms, const std::stop_token& stop) {
 
 }  // namespace
 
-std::vector<ModelOrder> PackagePuller::resolve(const std::vector<ModelOrder>& orders) const {
+std::vector<ModelOrder> PackagePuller::resolve(const std::vector<ModelOrder>& orders) {
   return resolve(orders, "", "");
 }
 
 /// With `digest` for `package`, whatever is here for it.
 std::vector<ModelOrder> PackagePuller::resolve(const std::vector<ModelOrder>& orders, const std::string& package,
-                                               const std::string& digest) const {
+                                               const std::string& digest) {
   std::vector<ModelOrder> resolved;
   for (auto order : orders) {
     if (is_pulled(order.entry.package)) {
       const auto present = order.entry.package == package ? digest : packages_.present(order.entry.package);
       if (!present) continue;
+      auto opened = packages_.open(*present);
+      if (!opened) {
+        log_.error("model left out: its package cannot be opened",
+                   {{"package", order.entry.package}, {"error", opened.error().text()}});
+        continue;
+      }
       order.digest = *present;
-      order.entry.package = packages_.path_of(*present);
+      order.entry.package = std::move(*opened);
     }
     resolved.push_back(std::move(order));
   }
@@ -95,6 +101,7 @@ Result<void> PackagePuller::fetch(const Work& work, const std::string& package, 
   if (before == digest) return {};
   log_.info("package pulled", {{"package", package}, {"digest", digest}});
   if (stop.stop_requested()) return {};
+  VERGE_TRY(packages_.open(digest));  // Else the model would be left out in place of going on as it was.
   const auto served = work.serve(resolve(work.orders, package, digest), false);
   if (!served && before) {
     log_.error("the package that was pulled is not served; the one before goes on",

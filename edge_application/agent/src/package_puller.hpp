@@ -18,12 +18,12 @@ class PackagePuller {
   /// be loaded. Called by the puller's thread.
   using Serve = std::function<Result<void>(std::vector<ModelOrder> orders, bool lenient)>;
 
-  /// `log` must outlive it.
-  PackagePuller(Log& log, const std::filesystem::path& state_directory, std::string version)
-      : log_(log), packages_(state_directory, std::move(version)) {}
+  /// `at_rest`: of a state directory that is encrypted, else null. Both must outlive it.
+  PackagePuller(Log& log, const std::filesystem::path& state_directory, std::string version, AtRest* at_rest)
+      : log_(log), packages_(state_directory, std::move(version), at_rest) {}
 
   /// The orders with what is here in place of references; without those of which nothing is here yet.
-  [[nodiscard]] std::vector<ModelOrder> resolve(const std::vector<ModelOrder>& orders) const;
+  [[nodiscard]] std::vector<ModelOrder> resolve(const std::vector<ModelOrder>& orders);
   /// Fetches from now on what is not here, and looks at tags again if `again`. A package that is here goes on being
   /// served until what its tag has become is; one that cannot be loaded does not take its place.
   void start(std::vector<ModelOrder> orders, wire::PackageRegistry registry, bool again, Serve serve);
@@ -41,7 +41,7 @@ class PackagePuller {
   void run(Work work, const std::stop_token& stop);
   Result<void> fetch(const Work& work, const std::string& package, const std::stop_token& stop);
   [[nodiscard]] std::vector<ModelOrder> resolve(const std::vector<ModelOrder>& orders, const std::string& package,
-                                                const std::string& digest) const;
+                                                const std::string& digest);
 
   Log& log_;
   PulledPackages packages_;

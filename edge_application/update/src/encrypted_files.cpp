@@ -14,7 +14,8 @@ namespace {
 constexpr const char* kLinkOnItsWay = "store/packages/.link.part";
 
 bool is_on_its_way(const std::string& name) {
-  return folder_of(name) == kPartialFolder;
+  const auto folder = folder_of(name);
+  return folder == kPartialFolder || folder == kPulledPartialFolder;
 }
 
 bool is_damage(const Error& error) {
@@ -39,7 +40,9 @@ class OpenedEncryptedFile final : public OpenedFile {
 }  // namespace
 
 bool is_encrypted(const std::string& name) {
-  return name.starts_with(kEncryptedFolder);
+  if (name.starts_with(kStoreFolder)) return true;
+  const auto folder = folder_of(name);
+  return folder == kPulledFolder || folder == kPulledPartialFolder;
 }
 
 void EncryptedFiles::forget(const std::string& name) {
@@ -253,7 +256,7 @@ Result<void> EncryptedFiles::renew(const std::string& name) {
 
 Result<bool> EncryptedFiles::renew_one() {
   const std::lock_guard lock(mutex_);
-  for (const auto* folder : {kBlobsFolder, kPartialFolder}) {
+  for (const auto* folder : kContentFolders) {
     VERGE_ASSIGN(const auto names, files_below(stored_, folder));
     for (const auto& name : names) {
       VERGE_ASSIGN(const bool old, has_old_key(name));
@@ -279,7 +282,9 @@ Result<bool> EncryptedFiles::renew_one() {
 
 Result<bool> EncryptedFiles::has_old() {
   const std::lock_guard lock(mutex_);
-  for (const auto* folder : {kBlobsFolder, kPartialFolder, kPackagesFolder}) {
+  std::vector<const char*> folders(kContentFolders.begin(), kContentFolders.end());
+  folders.push_back(kPackagesFolder);
+  for (const auto* folder : folders) {
     VERGE_ASSIGN(const auto names, files_below(stored_, folder));
     for (const auto& name : names) {
       VERGE_ASSIGN(const bool old, has_old_key(name));

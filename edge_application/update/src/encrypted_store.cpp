@@ -11,10 +11,11 @@ namespace {
 
 /// Changes each file of content once: `change` leaves alone what is done already.
 Result<void> change_all(Files& stored, const std::function<Result<void>(const std::string& name)>& change) {
-  for (const auto* folder : {kBlobsFolder, kPartialFolder}) stored.remove_unfinished(folder);
+  for (const auto* folder : kContentFolders) stored.remove_unfinished(folder);
   // Links to what is replaced would keep it. They are made anew before a package is run.
   VERGE_TRY(stored.remove(kPackagesFolder));
-  for (const auto* folder : {kBlobsFolder, kPartialFolder}) {
+  VERGE_TRY(stored.remove(kPulledPartialFolder));
+  for (const auto* folder : kContentFolders) {
     VERGE_ASSIGN(const auto names, stored.list(folder));
     for (const auto& name : names) VERGE_TRY(change(fmt::format("{}/{}", folder, name)));
   }
@@ -61,7 +62,8 @@ Result<void> decrypt_store(Files& stored, const at_rest::DataKeys& keys) {
 }
 
 Result<void> clear_store(Files& stored) {
-  for (const auto* folder : {kPackagesFolder, kPartialFolder, "store/blobs"}) VERGE_TRY(stored.remove(folder));
+  for (const auto* folder : {kPackagesFolder, kPartialFolder, "store/blobs", "registry"})
+    VERGE_TRY(stored.remove(folder));
   return {};
 }
 

@@ -1,6 +1,7 @@
 // Store folders: what the folders of encrypted content are called, and how to walk them.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,10 +11,15 @@
 
 namespace verge::update {
 
-inline constexpr const char* kEncryptedFolder = "store/";
+inline constexpr const char* kStoreFolder = "store/";
 inline constexpr const char* kBlobsFolder = "store/blobs/sha256";
 inline constexpr const char* kPartialFolder = "store/partial";
 inline constexpr const char* kPackagesFolder = "store/packages";
+/// Of packages that were pulled from a registry; what else is in "registry" holds no model.
+inline constexpr const char* kPulledFolder = "registry/blobs/sha256";
+inline constexpr const char* kPulledPartialFolder = "registry/incoming";
+/// All content, each file in one of them.
+inline constexpr std::array kContentFolders = {kBlobsFolder, kPartialFolder, kPulledFolder, kPulledPartialFolder};
 
 [[nodiscard]] std::string folder_of(const std::string& name);
 /// Where a file is prepared that is to replace `name`: found by remove_unfinished().

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "verge/base/file.hpp"
-#include "verge/base/file_system.hpp"
 #include "verge/crypto/digest.hpp"
 #include "verge/package/image_layout.hpp"
 #include "verge/package/oci_index.hpp"
@@ -56,7 +55,8 @@ bool is_replaced(const Node& entry, const Artifact& artifact, const std::string&
 
 class Layout final : public ArtifactStore {
  public:
-  explicit Layout(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  Layout(std::filesystem::path folder, std::shared_ptr<Blobs> blobs)
+      : folder_(std::move(folder)), blobs_(std::move(blobs)) {}
 
   [[nodiscard]] std::string name() const override { return "oci:" + folder_.string(); }
 
@@ -69,7 +69,7 @@ class Layout final : public ArtifactStore {
       media_type = text_of(entry, "mediaType");
     }
     if (!crypto::is_digest(digest)) return unknown(reference);
-    auto content = read_text(blob_path(digest), kManifestLimitBytes);
+    auto content = blobs_->read(digest, kManifestLimitBytes);
     if (!content && content.error().code() == ErrorCode::not_found) return unknown(reference);
     if (!content) return Error(content.error());
     return parse_artifact(std::move(*content), media_type, digest, name());
@@ -87,9 +87,10 @@ class Layout final : public ArtifactStore {
     return found;
   }
 
-  Result<std::filesystem::path> fetch(const Descriptor& blob, const std::filesystem::path&, const Progress&) override {
+  Result<std::filesystem::path> fetch(const Descriptor& blob, const std::filesystem::path& scratch,
+                                      const Progress&) override {
     VERGE_TRY(check(blob));
-    return blob_path(blob.digest);
+    return blobs_->file(blob.digest, scratch);
   }
 
   Result<bool> has(const Descriptor& blob) override {
@@ -104,26 +105,14 @@ class Layout final : public ArtifactStore {
 
   Result<void> put(const Descriptor& blob, const std::filesystem::path& file, const std::filesystem::path& scratch,
                    const Progress& progress) override {
-    const auto path = blob_path(blob.digest);
-    VERGE_TRY(make_durable_folder(real_file_system(), path.parent_path().string()));
-    std::error_code failed;
-    if (file.parent_path() == scratch) {
-      std::filesystem::rename(file, path, failed);
-      if (!failed) return sync_path(real_file_system(), path.parent_path().string());
-    }
-    const auto part = path.string() + ".part";
-    std::filesystem::copy_file(file, part, std::filesystem::copy_options::overwrite_existing, failed);
-    if (failed) return file_error("write", part, failed.value());
-    VERGE_TRY(sync_path(real_file_system(), part));
-    std::filesystem::rename(part, path, failed);
-    if (failed) return file_error("write", path.string(), failed.value());
+    VERGE_TRY(blobs_->put(blob.digest, file, scratch));
     progress(blob.file_path.empty() ? blob.digest : blob.file_path, blob.size_bytes, blob.size_bytes);
-    return sync_path(real_file_system(), path.parent_path().string());
+    return {};
   }
 
   Result<void> put(const Artifact& artifact, const std::string& tag) override {
     VERGE_ASSIGN(Node index, read_index(folder_));
-    VERGE_TRY(write_file(blob_path(artifact.digest), std::string_view(artifact.content)));
+    VERGE_TRY(blobs_->write(artifact.digest, artifact.content));
     auto& entries = entries_of(index);
     const auto before = wire::write_json(index);
     std::erase_if(entries, [&](const Node& entry) {
@@ -141,10 +130,6 @@ class Layout final : public ArtifactStore {
   }
 
  private:
-  [[nodiscard]] std::filesystem::path blob_path(const std::string& digest) const {
-    const auto colon = digest.find(':');
-    return folder_ / "blobs" / digest.substr(0, colon) / digest.substr(colon + 1);
-  }
   [[nodiscard]] Error unknown(const std::string& reference) const {
     return {ErrorCode::not_found, "VRG-REG-006", fmt::format("{}: there is no artifact '{}' in it", name(), reference)};
   }
@@ -161,8 +146,7 @@ class Layout final : public ArtifactStore {
     return *found;
   }
   [[nodiscard]] Result<void> check(const Descriptor& blob) const {
-    const auto algorithm = *crypto::algorithm_of(blob.digest);
-    VERGE_ASSIGN(const auto got, crypto::digest_of_file(algorithm, blob_path(blob.digest), kBlobLimitBytes));
+    VERGE_ASSIGN(const auto got, blobs_->look(blob.digest));
     if (got.digest == blob.digest && got.size_bytes == blob.size_bytes) return {};
     return Error(ErrorCode::data_loss, "VRG-REG-007",
                  fmt::format("{}: expected the blob {} with {} bytes, got {} with {}; fetch it again", name(),
@@ -170,6 +154,7 @@ class Layout final : public ArtifactStore {
   }
 
   std::filesystem::path folder_;
+  std::shared_ptr<Blobs> blobs_;
 };
 
 /// The artifact and all that it names.
@@ -184,28 +169,29 @@ void keep_named(Layout& layout, const std::string& digest, std::set<std::string>
 }  // namespace
 
 Result<std::unique_ptr<ArtifactStore>> open_layout(const std::filesystem::path& folder) {
-  VERGE_TRY(read_index(folder));
-  return std::unique_ptr<ArtifactStore>(std::make_unique<Layout>(folder));
+  return open_layout(folder, folder_blobs(folder));
 }
 
-Result<void> prune_layout(const std::filesystem::path& folder, const std::vector<std::string>& keep) {
+Result<std::unique_ptr<ArtifactStore>> open_layout(const std::filesystem::path& folder, std::shared_ptr<Blobs> blobs) {
+  VERGE_TRY(read_index(folder));
+  return std::unique_ptr<ArtifactStore>(std::make_unique<Layout>(folder, std::move(blobs)));
+}
+
+Result<void> prune_layout(const std::filesystem::path& folder, const std::vector<std::string>& keep,
+                          std::shared_ptr<Blobs> blobs) {
   if (!package::is_layout(folder)) return {};
   VERGE_ASSIGN(Node index, read_index(folder));
   auto& entries = entries_of(index);
   std::erase_if(entries, [&](const Node& entry) {
     return std::ranges::find(keep, annotation(entry, kTagAnnotation)) == keep.end();
   });
-  Layout layout(folder);
+  Layout layout(folder, blobs);
   std::set<std::string> named;
   for (const auto& entry : entries) keep_named(layout, text_of(entry, "digest"), named);
   VERGE_TRY(write_file(folder / kIndexFile, std::string_view(wire::write_json(index))));
-  std::error_code failed;
-  for (const auto& algorithm : std::filesystem::directory_iterator(folder / "blobs", failed)) {
-    for (const auto& blob : std::filesystem::directory_iterator(algorithm.path(), failed)) {
-      const auto digest = algorithm.path().filename().string() + ":" + blob.path().filename().string();
-      std::error_code ignored;
-      if (!named.contains(digest)) std::filesystem::remove(blob.path(), ignored);
-    }
+  VERGE_ASSIGN(const auto digests, blobs->list());
+  for (const auto& digest : digests) {
+    if (!named.contains(digest)) (void)blobs->remove(digest);  // The next time it is tried again.
   }
   return {};
 }

@@ -340,7 +340,10 @@ Result<SignedDrafts> Ceremony::publication() const {
     VERGE_ASSIGN(ready.files[file_name(kRoot, version)], store.read(fmt::format("{}.root", version)));
   }
   for (const auto& [name, role] : papers.in_force) {
-    if (papers.drafts.contains(name)) continue;
+    const auto draft = papers.drafts.find(name);
+    const bool renewed =
+        draft != papers.drafts.end() && ready.files.contains(file_name(name, draft->second.header.version));
+    if (renewed) continue;
     VERGE_ASSIGN(ready.files[file_name(name, role.content.header.version)], store.read(name));
   }
   return ready;

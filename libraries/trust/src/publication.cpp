@@ -14,6 +14,8 @@ constexpr std::string_view kDecided = "publishing";
 constexpr std::string_view kUndecided = "publishing.tmp";
 /// Beside the metadata: all that was there before goes.
 constexpr std::string_view kAdopt = "adopt";
+/// As the time of a check: a team that comes late with its delegated role holds up nobody else.
+constexpr std::int64_t kNoExpiry = 0;
 
 Error no_file(std::string_view name, std::string_view why) {
   return Error(
@@ -181,7 +183,13 @@ struct Publication {
     VERGE_TRY(client.refresh(offer, now_s));
     if (client.root_version() != root.header.version)
       return no_file(file_name(kRoot, root.header.version), "a version is missing before it");
-    return client.load_all(offer, now_s);
+    VERGE_TRY(client.load_all(offer, kNoExpiry));
+    if (adopt) return {};  // All that there is, whether it is late or not.
+    for (const auto& [role, published] : parsed.roles) {
+      VERGE_ASSIGN(const SignedFile file, open_signed(published.second, kTargets, role));
+      VERGE_TRY(check_expiry(file.header, now_s));
+    }
+    return {};
   }
   /// From the rename on it is decided.
   [[nodiscard]] Result<void> decide() const {

@@ -119,13 +119,13 @@ TEST_F(Stores, PruningKeepsWhatIsNamed) {
   const auto one = put(*store, "one", "x");
   const auto two = put(*store, "two", "y");
   put(*store, "three", "");
-  ASSERT_TRUE(prune_layout(folder_.path() / "a", {"y"}));
+  ASSERT_TRUE(prune_layout(folder_.path() / "a", {"y"}, folder_blobs(folder_.path() / "a")));
   EXPECT_THAT(*package::list_layout(folder_.path() / "a"), SizeIs(1));
   EXPECT_FALSE(std::filesystem::exists(blob_path("a", one.blobs.back().digest)));
   EXPECT_TRUE(std::filesystem::exists(blob_path("a", two.blobs.back().digest)));
   EXPECT_TRUE(std::filesystem::exists(blob_path("a", two.blobs.front().digest))) << "shared with what went";
   EXPECT_TRUE(*store->has(two.blobs.back()));
-  ASSERT_TRUE(prune_layout(folder_.path() / "nowhere", {}));
+  ASSERT_TRUE(prune_layout(folder_.path() / "nowhere", {}, folder_blobs(folder_.path() / "nowhere")));
 }
 
 }  // namespace

@@ -91,6 +91,14 @@ class CeremonyTest : public testing::Test {
     if (done) done = client->load_all(source, now_s);
     return done ? "ok" : done.error().text();
   }
+  std::string target_on_device(std::string_view path, std::int64_t now_s) {
+    RepositorySource source(repository_);
+    auto client = Client::open(device_, *repository_.metadata("1.root.json"));
+    auto done = client ? client->refresh(source, now_s) : Result<void>(client.error());
+    if (!done) return done.error().text();
+    const auto found = client->target(source, path, now_s);
+    return found ? "ok" : found.error().text();
+  }
   std::vector<std::string> drafts() const {
     std::vector<std::string> files;
     for (const auto& draft : ceremony_.drafts().value_or(std::vector<Draft>{})) files.push_back(draft.file);
@@ -239,29 +247,81 @@ TEST_F(CeremonyTest, ARootThatOnlyGetsNewDatesHoldsUpNobody) {
   EXPECT_EQ(device(now_s), "ok");
 }
 
-TEST_F(CeremonyTest, ATeamThatIsLateSignsTooOrIsLetGo) {
+TEST_F(CeremonyTest, ATeamThatIsLateHoldsUpNobodyElse) {
   take_offline();
   const Person team{"team"};
   ASSERT_TRUE(ceremony_.delegate("team", {"models/cat/*"}, {{team.named()}, 1}, kNow_s));
   ASSERT_TRUE(ceremony_.sign(dave_.key));
   ASSERT_TRUE(ceremony_.sign(team.key));
   ASSERT_TRUE(publish());
+  ASSERT_TRUE(
+      repository_.publish({target_of("models/cat/1.0.0.json", "1"), target_of("models/dog/1.0.0.json", "2")}, kNow_s));
+  ASSERT_TRUE(fetch());
+  ASSERT_TRUE(ceremony_.sign(dave_.key));
+  ASSERT_TRUE(ceremony_.sign(team.key));
+  ASSERT_TRUE(publish());
   auto now_s = kNow_s + 180 * kDay_s;
   later(now_s);
-  ASSERT_THAT(drafts(), ElementsAre("4.targets.json", "2.team.json"));
+  ASSERT_THAT(drafts(), ElementsAre("5.targets.json", "3.team.json"));
   ASSERT_TRUE(ceremony_.sign(dave_.key));
-  EXPECT_THAT(refusal(publish(now_s)), HasSubstr("role 'team' version 1 expired"));
-  ASSERT_TRUE(ceremony_.sign(team.key));
   EXPECT_EQ(refusal(publish(now_s)), "");
-  EXPECT_EQ(device(now_s), "ok");
-  now_s += 180 * kDay_s;
+  EXPECT_EQ(target_on_device("models/dog/1.0.0.json", now_s), "ok");
+  EXPECT_THAT(target_on_device("models/cat/1.0.0.json", now_s), HasSubstr("role 'team' version 2 expired"));
   later(now_s);
-  ASSERT_THAT(drafts(), ElementsAre("3.root.json", "5.targets.json", "3.team.json"));
+  ASSERT_THAT(drafts(), ElementsAre("3.team.json"));
+  ASSERT_TRUE(ceremony_.sign(team.key));
+  const auto late = now_s + 180 * kDay_s;
+  EXPECT_THAT(refusal(publish(late)), HasSubstr("expired")) << "what is published must be good";
+  EXPECT_EQ(refusal(publish(now_s)), "");
+  EXPECT_EQ(device(now_s), "ok");
+  EXPECT_EQ(target_on_device("models/cat/1.0.0.json", now_s), "ok");
+}
+
+TEST_F(CeremonyTest, ATeamThatDoesNotComeIsLetGo) {
+  take_offline();
+  const Person team{"team"};
+  ASSERT_TRUE(ceremony_.delegate("team", {"models/cat/*"}, {{team.named()}, 1}, kNow_s));
+  ASSERT_TRUE(ceremony_.sign(dave_.key));
+  ASSERT_TRUE(ceremony_.sign(team.key));
+  ASSERT_TRUE(publish());
+  const auto now_s = kNow_s + 180 * kDay_s;
+  later(now_s);
+  ASSERT_THAT(drafts(), ElementsAre("4.targets.json", "2.team.json"));
   ASSERT_TRUE(ceremony_.end_delegation("team", now_s));
-  EXPECT_THAT(drafts(), ElementsAre("3.root.json", "5.targets.json"));
+  EXPECT_THAT(drafts(), ElementsAre("4.targets.json"));
   ASSERT_TRUE(ceremony_.sign(dave_.key));
   EXPECT_EQ(refusal(publish(now_s)), "");
   EXPECT_EQ(device(now_s), "ok");
+}
+
+TEST_F(CeremonyTest, ANewHubTakesAChainThatHasExpired) {
+  take_offline();
+  const Person team{"team"};
+  ASSERT_TRUE(ceremony_.delegate("team", {"models/cat/*"}, {{team.named()}, 1}, kNow_s));
+  ASSERT_TRUE(ceremony_.sign(dave_.key));
+  ASSERT_TRUE(ceremony_.sign(team.key));
+  ASSERT_TRUE(publish());
+  ASSERT_TRUE(fetch());
+  ASSERT_EQ(device(kNow_s), "ok");
+  const auto now_s = kNow_s + 400 * kDay_s;
+  const auto first = *repository_.metadata("1.root.json");
+  repository_ = std::move(*Repository::open(folder_.path() / "new hub", {}, now_s));
+  RepositorySource source(repository_);
+  const auto fetched = ceremony_.fetch(source, status(), {}, true, now_s);
+  ASSERT_TRUE(fetched) << fetched.error().text();
+  EXPECT_THAT(drafts(), ElementsAre("3.root.json", "4.targets.json", "2.team.json"));
+  const auto adopt = [&]() -> Result<void> {
+    VERGE_ASSIGN(const auto ready, ceremony_.publication());
+    return repository_.accept(ready.files, true, now_s);
+  };
+  for (const auto* person : {&alice_, &dave_}) ASSERT_TRUE(ceremony_.sign(person->key));
+  EXPECT_FALSE(adopt()) << "one root key is not enough";
+  ASSERT_TRUE(ceremony_.sign(bob_.key));
+  const auto adopted = adopt();
+  ASSERT_TRUE(adopted) << adopted.error().text();
+  EXPECT_EQ(*repository_.metadata("1.root.json"), first);
+  EXPECT_EQ(target_on_device("models/dog/1.0.0.json", now_s).substr(0, 17), "expected a target") << "it is trusted";
+  EXPECT_THAT(target_on_device("models/cat/1.0.0.json", now_s), HasSubstr("role 'team' version 1 expired"));
 }
 
 TEST_F(CeremonyTest, OfWhatHasExpiredOnlyTheDateIsForgiven) {

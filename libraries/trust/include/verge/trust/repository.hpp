@@ -89,7 +89,8 @@ class Repository {
 
   /// Metadata that others signed: new versions of root ("N.root.json", in turn), of targets and of delegated roles.
   /// Checks all of it as a client does that trusts what is in force, with a snapshot and timestamp signed here; puts it
-  /// in force as one, or changes nothing. The root key at hand, if any, signs what hands the root over; then private
+  /// in force as one, or changes nothing. A delegated role that is not among them may have expired: clients miss its
+  /// targets only. The root key at hand, if any, signs what hands the root over; then private
   /// keys that the new root names no more are removed. `adopt`: takes the whole chain, from "1.root.json" on, in place
   /// of its own. Errors: those of the client; invalid_argument (VRG-TUF-012 no such file), failed_precondition
   /// (VRG-TUF-013 the root names keys for snapshot and timestamp that are not at hand).
