@@ -1,12 +1,11 @@
 #include "at_rest.hpp"
 
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 
 #include <fmt/format.h>
 
 #include "spools.hpp"
+#include "verge/base/rest.hpp"
 #include "verge/crypto/sha256.hpp"
 #include "verge/spool/stored.hpp"
 
@@ -35,13 +34,6 @@ Result<void> remove_compiled(update::Files& disk) {
 std::int64_t now_ms() {
   using namespace std::chrono;
   return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
-}
-
-void sleep_for(std::chrono::milliseconds time, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_for(lock, stop, time, [] { return false; });
 }
 
 }  // namespace
@@ -113,7 +105,7 @@ void AtRest::run(const std::stop_token& stop) {
     if (const auto done = look_after_keys(stop); !done) {
       log_.warning("the data key is not rotated yet; it is tried again in an hour", {{"error", done.error().text()}});
     }
-    sleep_for(kLookEvery, stop);
+    rest(kLookEvery, stop);
   }
 }
 
@@ -125,7 +117,7 @@ Result<void> AtRest::look_after_keys(const std::stop_token& stop) {
   }
   if (store_->keys().count() < 2) return {};
   std::size_t renewed = 0;
-  for (bool more = true; more && !stop.stop_requested(); sleep_for(kPause, stop)) {
+  for (bool more = true; more && !stop.stop_requested(); rest(kPause, stop)) {
     VERGE_ASSIGN(more, files_.renew_one());
     if (more) ++renewed;
   }

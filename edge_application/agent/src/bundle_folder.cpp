@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "verge/base/file.hpp"
+#include "verge/base/rest.hpp"
 #include "verge/base/text.hpp"
 #include "verge/crypto/sha256.hpp"
 
@@ -78,8 +79,7 @@ BundleFolder::~BundleFolder() = default;
 void BundleFolder::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     look();
-    std::unique_lock lock(mutex_);
-    stopped_.wait_for(lock, stop, kPause, [] { return false; });
+    rest(kPause, stop);
   }
 }
 

@@ -1,13 +1,11 @@
 // Bundle folder: bundles that appear in a folder, mostly on a stick that somebody has put in, are applied.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -78,8 +76,6 @@ class BundleFolder {
   std::map<std::string, Seen> seen_;  ///< By name.
   std::deque<std::string> ended_;     ///< Marks of bundles, oldest first.
   std::optional<Applied> applied_;
-  std::mutex mutex_;
-  std::condition_variable_any stopped_;
   std::jthread thread_;
 };
 

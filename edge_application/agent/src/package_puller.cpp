@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <random>
 
 #include "backoff.hpp"
+#include "verge/base/rest.hpp"
 
 namespace verge::agent {
 namespace {
@@ -20,13 +19,6 @@ std::vector<std::string> references(const std::vector<ModelOrder>& orders) {
     if (is_pulled(package) && std::ranges::find(found, package) == found.end()) found.push_back(package);
   }
   return found;
-}
-
-void rest(std::int64_t pause_ms, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_for(lock, stop, std::chrono::milliseconds(pause_ms), [] { return false; });
 }
 
 }  // namespace
@@ -91,7 +83,7 @@ void PackagePuller::run(Work work, const std::stop_token& stop) {
       return fetched.has_value();
     });
     if (work.pending.empty()) return;
-    rest(backoff.next(random()), stop);
+    rest(std::chrono::milliseconds(backoff.next(random())), stop);
   }
 }
 

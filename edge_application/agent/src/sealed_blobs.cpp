@@ -8,12 +8,11 @@
 
 #include "verge/at_rest/secret.hpp"
 #include "verge/base/file_system.hpp"
+#include "verge/update/encrypted_files.hpp"
 
 namespace verge::agent {
 namespace {
 
-constexpr const char* kFolder = "registry/blobs/sha256";
-constexpr const char* kIncoming = "registry/incoming";
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20U;
 
 std::string hex(const std::string& digest) {
@@ -21,7 +20,7 @@ std::string hex(const std::string& digest) {
 }
 
 std::string name_of(const std::string& digest) {
-  return fmt::format("{}/{}", kFolder, hex(digest));
+  return fmt::format("{}/{}", update::kPulledFolder, hex(digest));
 }
 
 }  // namespace
@@ -42,7 +41,7 @@ Result<void> SealedBlobs::write(const std::string& digest, std::string_view cont
 
 Result<void> SealedBlobs::put(const std::string& digest, const std::filesystem::path& file,
                               const std::filesystem::path&) {
-  const auto incoming = fmt::format("{}/{}", kIncoming, hex(digest));
+  const auto incoming = fmt::format("{}/{}", update::kPulledPartialFolder, hex(digest));
   VERGE_TRY(files_.remove(incoming));  // Of a run that was killed.
   std::ifstream plain(file, std::ios::binary);
   if (!plain) return file_error("read", file.string(), errno);
@@ -55,7 +54,7 @@ Result<void> SealedBlobs::put(const std::string& digest, const std::filesystem::
   if (plain.bad()) return file_error("read", file.string(), EIO);
   VERGE_TRY(files_.sync(incoming));
   VERGE_TRY(files_.rename(incoming, name_of(digest)));
-  return files_.sync(kFolder);
+  return files_.sync(update::kPulledFolder);
 }
 
 Result<std::filesystem::path> SealedBlobs::file(const std::string& digest, const std::filesystem::path& scratch) {
@@ -74,7 +73,7 @@ Result<std::filesystem::path> SealedBlobs::file(const std::string& digest, const
 }
 
 Result<std::vector<std::string>> SealedBlobs::list() {
-  VERGE_ASSIGN(auto names, files_.list(kFolder));
+  VERGE_ASSIGN(auto names, files_.list(update::kPulledFolder));
   for (auto& name : names) name.insert(0, "sha256:");
   return names;
 }

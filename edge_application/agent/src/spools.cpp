@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "verge/base/rest.hpp"
 #include "verge/crypto/sha256.hpp"
 #include "verge/spool/stored.hpp"
 
@@ -129,12 +130,8 @@ void Spools::remove_orphans(std::chrono::hours kept_for) {
 }
 
 void Spools::run(const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
   while (!stop.stop_requested()) {
-    // Not at once: who needs one has opened it by then.
-    never.wait_for(lock, stop, kLookEvery, [] { return false; });
+    rest(kLookEvery, stop);  // Not at once: who needs one has opened it by then.
     if (!stop.stop_requested()) remove_orphans();
   }
 }

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "backoff.hpp"
+#include "verge/base/rest.hpp"
 #include "verge/crypto/random.hpp"
 #include "verge/wire/telemetry_batch.hpp"
 
@@ -39,11 +40,6 @@ TelemetryLink::TelemetryLink(Log& log, std::chrono::seconds interval, const std:
 }
 
 TelemetryLink::~TelemetryLink() = default;
-
-void TelemetryLink::rest(std::chrono::milliseconds time, const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  never_.wait_for(lock, stop, time, [] { return false; });
-}
 
 void TelemetryLink::set_trouble(const std::string& text) {
   if (trouble_ == text) return;

@@ -2,11 +2,9 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -44,7 +42,6 @@ class TelemetryLink {
   [[nodiscard]] std::string batch_text() const;
   /// Whether the batch is done with, for good or ill.
   bool deliver(const std::stop_token& stop);
-  void rest(std::chrono::milliseconds time, const std::stop_token& stop);
   void set_trouble(const std::string& text);
 
   Log& log_;
@@ -57,8 +54,6 @@ class TelemetryLink {
   std::vector<spool::Record> batch_;      ///< Taken, and not marked yet.
   std::size_t most_ = 0;                  ///< Samples of the next batch.
   std::string trouble_;
-  std::mutex mutex_;
-  std::condition_variable_any never_;
   std::jthread sample_thread_;
   std::jthread delivery_thread_;
 };

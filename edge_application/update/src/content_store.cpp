@@ -4,14 +4,12 @@
 
 #include <fmt/format.h>
 
+#include "store_folders.hpp"
 #include "verge/delta/delta.hpp"
 
 namespace verge::update {
 namespace {
 
-constexpr const char* kBlobs = "store/blobs/sha256";
-constexpr const char* kPartial = "store/partial";
-constexpr const char* kPackages = "store/packages";
 /// What a delta must spare to be worth its round trips.
 constexpr std::uint64_t kWorth_bytes = 1024;
 
@@ -20,7 +18,7 @@ std::string hex(const std::string& digest) {
 }
 
 std::string partial_name(const std::string& digest) {
-  return fmt::format("{}/{}", kPartial, hex(digest));
+  return fmt::format("{}/{}", kPartialFolder, hex(digest));
 }
 
 /// What opened files read.
@@ -34,11 +32,11 @@ delta::Source source_of(OpenedFile& file) {
 }  // namespace
 
 std::string ContentStore::blob_name(const std::string& digest) {
-  return fmt::format("{}/{}", kBlobs, hex(digest));
+  return fmt::format("{}/{}", kBlobsFolder, hex(digest));
 }
 
 std::string ContentStore::package_folder(const std::string& digest) {
-  return fmt::format("{}/{}", kPackages, hex(digest));
+  return fmt::format("{}/{}", kPackagesFolder, hex(digest));
 }
 
 bool ContentStore::has(const BlobOrder& order) {
@@ -99,7 +97,7 @@ Result<void> ContentStore::fetch(const BlobOrder& order, Network& network, std::
 }
 
 bool ContentStore::has_others(const std::vector<BlobOrder>& orders) {
-  const auto names = files_.list(kBlobs).value_or(std::vector<std::string>{});
+  const auto names = files_.list(kBlobsFolder).value_or(std::vector<std::string>{});
   return std::ranges::any_of(names, [&](const std::string& name) {
     return std::ranges::none_of(orders, [&](const BlobOrder& order) { return hex(order.digest) == name; });
   });
@@ -174,7 +172,7 @@ Result<void> ContentStore::check(const BlobOrder& order) {
 
 Result<void> ContentStore::keep_checked() {
   // Always, also when nothing was renamed now: a run of the agent that was killed may have done so and not come here.
-  for (const auto* folder : {kBlobs, kPartial}) {
+  for (const auto* folder : {kBlobsFolder, kPartialFolder}) {
     auto synced = files_.sync(folder);
     if (!synced && synced.error().code() != ErrorCode::not_found) return synced;
   }
@@ -194,9 +192,9 @@ bool ContentStore::keep_only(const std::set<std::string>& blobs, const std::set<
   for (const auto& digest : blobs) {
     if (!files_.size(blob_name(digest))) missing.insert(digest);
   }
-  clean(kBlobs, blobs);
-  clean(kPartial, missing);
-  clean(kPackages, packages);
+  clean(kBlobsFolder, blobs);
+  clean(kPartialFolder, missing);
+  clean(kPackagesFolder, packages);
   return done;
 }
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "store_folders.hpp"
 #include "verge/crypto/sha256.hpp"
 #include "verge/package/model_package.hpp"
 
@@ -13,18 +14,6 @@ namespace verge::update {
 namespace {
 
 constexpr std::string_view kUnfinished = ".part";
-
-std::string folder_of(const std::string& name) {
-  const auto slash = name.rfind('/');
-  return slash == std::string::npos ? std::string() : name.substr(0, slash);
-}
-
-/// Where write() prepares a file; always the same, so that what a loss of power leaves there is found.
-std::string unfinished(const std::string& name) {
-  const auto slash = name.rfind('/');
-  const auto begin = slash == std::string::npos ? 0 : slash + 1;
-  return fmt::format("{}.{}{}", name.substr(0, begin), name.substr(begin), kUnfinished);
-}
 
 bool is_inside(const std::string& name, const std::string& folder) {
   return name.starts_with(folder) && (name.size() == folder.size() || name[folder.size()] == '/');
@@ -73,7 +62,7 @@ Result<std::unique_ptr<OpenedFile>> DiskFiles::open(const std::string& name) {
 Result<void> DiskFiles::write(const std::string& name, std::string_view content) {
   const auto folder = folder_of(name);
   VERGE_TRY(make_folder(folder, true));
-  VERGE_TRY(replace_file(system_, at(name), at(unfinished(name)), std::as_bytes(std::span(content))));
+  VERGE_TRY(replace_file(system_, at(name), at(unfinished_name(name)), std::as_bytes(std::span(content))));
   return sync_path(system_, at(folder));
 }
 

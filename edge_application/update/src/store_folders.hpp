@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "verge/at_rest/encrypted_file.hpp"
+#include "verge/update/encrypted_files.hpp"
 #include "verge/update/ports.hpp"
 
 namespace verge::update {
@@ -15,14 +16,12 @@ inline constexpr const char* kStoreFolder = "store/";
 inline constexpr const char* kBlobsFolder = "store/blobs/sha256";
 inline constexpr const char* kPartialFolder = "store/partial";
 inline constexpr const char* kPackagesFolder = "store/packages";
-/// Of packages that were pulled from a registry; what else is in "registry" holds no model.
-inline constexpr const char* kPulledFolder = "registry/blobs/sha256";
-inline constexpr const char* kPulledPartialFolder = "registry/incoming";
 /// All content, each file in one of them.
 inline constexpr std::array kContentFolders = {kBlobsFolder, kPartialFolder, kPulledFolder, kPulledPartialFolder};
 
 [[nodiscard]] std::string folder_of(const std::string& name);
-/// Where a file is prepared that is to replace `name`: found by remove_unfinished().
+/// Where a file is prepared that is to replace `name`, always the same: found by remove_unfinished(), also after a loss
+/// of power.
 [[nodiscard]] std::string unfinished_name(const std::string& name);
 /// A file as at_rest reads it, which must not outlive `file`.
 [[nodiscard]] at_rest::Stored stored(std::shared_ptr<OpenedFile> file);

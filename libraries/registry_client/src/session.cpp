@@ -1,9 +1,8 @@
 #include "session.hpp"
 
-#include <condition_variable>
-#include <mutex>
-
 #include <fmt/format.h>
+
+#include "verge/base/rest.hpp"
 
 namespace verge::registry_client {
 namespace {
@@ -29,10 +28,7 @@ bool is_overload(int status) {
 
 bool Patience::again(const Error& error) {
   if (!is_passing(error) || ++failures_ >= options_.attempts) return false;
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_for(lock, options_.stop, options_.first_pause * (1 << (failures_ - 1)), [] { return false; });
+  rest(options_.first_pause * (1 << (failures_ - 1)), options_.stop);
   return !options_.stop.stop_requested();
 }
 

@@ -1,8 +1,7 @@
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <random>
 
+#include "verge/base/rest.hpp"
 #include "verge/pipeline/source.hpp"
 
 namespace verge::pipeline {
@@ -69,8 +68,7 @@ class ReconnectingSource final : public Source {
     std::uniform_real_distribution<double> jitter(0.5, 1.0);
     const auto time = std::chrono::duration_cast<std::chrono::microseconds>(pause_ * jitter(random_));
     pause_ = std::min<std::chrono::milliseconds>(pause_ * 2, kLongestPause);
-    std::unique_lock lock(mutex_);
-    stopped_.wait_for(lock, stop, time, [] { return false; });
+    rest(time, stop);
   }
 
   std::function<Result<std::unique_ptr<Source>>()> open_;
@@ -78,8 +76,6 @@ class ReconnectingSource final : public Source {
   std::unique_ptr<Source> source_;
   std::chrono::milliseconds pause_ = kFirstPause;
   std::minstd_rand random_{std::random_device{}()};
-  std::mutex mutex_;
-  std::condition_variable_any stopped_;
   std::int64_t connects_ = 0;
   std::int64_t given_ = 0;    ///< Index that follows the last sample's.
   std::int64_t passed_ = 0;   ///< Samples of the connections before.

@@ -14,6 +14,11 @@
 
 namespace verge::update {
 
+/// Of packages that were pulled from a registry: blobs, and blobs on their way. What else is in "registry" holds no
+/// model.
+inline constexpr const char* kPulledFolder = "registry/blobs/sha256";
+inline constexpr const char* kPulledPartialFolder = "registry/incoming";
+
 /// Whether a name in the store is of something that is encrypted.
 [[nodiscard]] bool is_encrypted(const std::string& name);
 
