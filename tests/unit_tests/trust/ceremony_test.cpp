@@ -77,6 +77,12 @@ class CeremonyTest : public testing::Test {
     ASSERT_TRUE(published) << published.error().text();
     ASSERT_TRUE(fetch());
   }
+  /// The team's role in force.
+  void delegate_cats() {
+    ASSERT_TRUE(ceremony_.delegate("team", {"models/cat/*"}, {{team_.named()}, 1}, kNow_s));
+    for (const auto* person : {&dave_, &team_}) ASSERT_TRUE(ceremony_.sign(person->key));
+    ASSERT_TRUE(publish());
+  }
   /// Much later: the hub has renewed what it signs by itself.
   void later(std::int64_t now_s) {
     ASSERT_TRUE(repository_.renew(now_s));
@@ -110,7 +116,7 @@ class CeremonyTest : public testing::Test {
   Repository repository_ = std::move(*Repository::open(folder_.path() / "hub", {}, kNow_s));
   Ceremony ceremony_{folder_.path() / "papers"};
   MemoryStore device_;
-  Person alice_{"alice"}, bob_{"bob"}, carol_{"carol"}, dave_{"dave"};
+  Person alice_{"alice"}, bob_{"bob"}, carol_{"carol"}, dave_{"dave"}, team_{"team"};
 };
 
 TEST_F(CeremonyTest, NothingCanBeDoneBeforeTheHubsMetadataAreThere) {
@@ -249,16 +255,12 @@ TEST_F(CeremonyTest, ARootThatOnlyGetsNewDatesHoldsUpNobody) {
 
 TEST_F(CeremonyTest, ATeamThatIsLateHoldsUpNobodyElse) {
   take_offline();
-  const Person team{"team"};
-  ASSERT_TRUE(ceremony_.delegate("team", {"models/cat/*"}, {{team.named()}, 1}, kNow_s));
-  ASSERT_TRUE(ceremony_.sign(dave_.key));
-  ASSERT_TRUE(ceremony_.sign(team.key));
-  ASSERT_TRUE(publish());
+  delegate_cats();
   ASSERT_TRUE(
       repository_.publish({target_of("models/cat/1.0.0.json", "1"), target_of("models/dog/1.0.0.json", "2")}, kNow_s));
   ASSERT_TRUE(fetch());
   ASSERT_TRUE(ceremony_.sign(dave_.key));
-  ASSERT_TRUE(ceremony_.sign(team.key));
+  ASSERT_TRUE(ceremony_.sign(team_.key));
   ASSERT_TRUE(publish());
   auto now_s = kNow_s + 180 * kDay_s;
   later(now_s);
@@ -269,7 +271,7 @@ TEST_F(CeremonyTest, ATeamThatIsLateHoldsUpNobodyElse) {
   EXPECT_THAT(target_on_device("models/cat/1.0.0.json", now_s), HasSubstr("role 'team' version 2 expired"));
   later(now_s);
   ASSERT_THAT(drafts(), ElementsAre("3.team.json"));
-  ASSERT_TRUE(ceremony_.sign(team.key));
+  ASSERT_TRUE(ceremony_.sign(team_.key));
   const auto late = now_s + 180 * kDay_s;
   EXPECT_THAT(refusal(publish(late)), HasSubstr("expired")) << "what is published must be good";
   EXPECT_EQ(refusal(publish(now_s)), "");
@@ -279,11 +281,7 @@ TEST_F(CeremonyTest, ATeamThatIsLateHoldsUpNobodyElse) {
 
 TEST_F(CeremonyTest, ATeamThatDoesNotComeIsLetGo) {
   take_offline();
-  const Person team{"team"};
-  ASSERT_TRUE(ceremony_.delegate("team", {"models/cat/*"}, {{team.named()}, 1}, kNow_s));
-  ASSERT_TRUE(ceremony_.sign(dave_.key));
-  ASSERT_TRUE(ceremony_.sign(team.key));
-  ASSERT_TRUE(publish());
+  delegate_cats();
   const auto now_s = kNow_s + 180 * kDay_s;
   later(now_s);
   ASSERT_THAT(drafts(), ElementsAre("4.targets.json", "2.team.json"));
@@ -296,11 +294,7 @@ TEST_F(CeremonyTest, ATeamThatDoesNotComeIsLetGo) {
 
 TEST_F(CeremonyTest, ANewHubTakesAChainThatHasExpired) {
   take_offline();
-  const Person team{"team"};
-  ASSERT_TRUE(ceremony_.delegate("team", {"models/cat/*"}, {{team.named()}, 1}, kNow_s));
-  ASSERT_TRUE(ceremony_.sign(dave_.key));
-  ASSERT_TRUE(ceremony_.sign(team.key));
-  ASSERT_TRUE(publish());
+  delegate_cats();
   ASSERT_TRUE(fetch());
   ASSERT_EQ(device(kNow_s), "ok");
   const auto now_s = kNow_s + 400 * kDay_s;
