@@ -1,6 +1,7 @@
 #include "verge/spool/spool.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "state.hpp"
@@ -65,10 +66,18 @@ Spool::State::State(FileSystem& file_system, Options chosen)
       options_(completed(std::move(chosen))),
       memory_limit_bytes_(std::max<std::uint64_t>(options_.max_bytes / 8, kRecordLimitBytes)) {}
 
+/// A disk that is full keeps nobody from starting: what comes waits in memory until there is room for the folder.
+Result<void> Spool::State::make_folder() {
+  const auto made = make_durable_folder(system_, options_.folder.string());
+  has_folder_ = made.has_value();
+  return made;
+}
+
 /// The number for the next segment.
 Result<std::uint64_t> Spool::State::load_segments() {
   const auto folder = options_.folder.string();
   const auto names = system_.list(folder);
+  if (!names && names.error() == ENOENT && !has_folder_) return 1;
   if (!names) return file_error("list", folder, names.error());
   for (const auto& name : *names) {
     if (name.ends_with(kPartSuffix)) (void)system_.unlink((options_.folder / name).string()).has_value();
@@ -133,7 +142,7 @@ void Spool::State::count_untaken() {
 }
 
 Result<void> Spool::State::load() {
-  VERGE_TRY(make_durable_folder(system_, options_.folder.string()));
+  if (auto made = make_folder(); !made && made.error().code() != ErrorCode::resource_exhausted) return made;
   VERGE_ASSIGN(const auto number, load_segments());
   auto ledger = newest_ledger();
   if (ledger) {
@@ -282,6 +291,7 @@ Result<void> Spool::State::write(bool all, bool last) {
   std::uint64_t above = 0;
   while (next_block(all, last, above, written.empty())) {
     above = block_.head().last;
+    if (!has_folder_) VERGE_TRY(make_folder());
     const auto block = block_.finish(keys);
     VERGE_ASSIGN(const auto place, writer_->append(block));
     written.push_back({block_.head(), place});

@@ -87,6 +87,8 @@ struct Spool::State {
   void tell(const Result<void>& written);
   void remove_doomed();
 
+  Result<void> make_folder();
+
   // Of load().
   Result<std::uint64_t> load_segments();
   std::optional<Ledger> newest_ledger();
@@ -125,6 +127,7 @@ struct Spool::State {
   std::deque<Record> read_;
 
   std::mutex disk_mutex_;  ///< Locked before `mutex_`.
+  bool has_folder_ = false;
   std::optional<SegmentWriter> writer_;
   at_rest::KeyId key_{};
   BlockWriter block_;

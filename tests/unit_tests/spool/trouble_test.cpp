@@ -35,6 +35,27 @@ TEST_F(TroubleTest, AFullDiskIsToldOnceAndGoneOnWithInMemory) {
   expect_balance(spool->counts());
 }
 
+TEST_F(TroubleTest, ADiskThatIsFullAtTheFirstStartKeepsNobodyFromIt) {
+  fail(Call::make_folder, ENOSPC);
+  const auto spool = open();
+  put(*spool, 0, 5);
+  EXPECT_FALSE(spool->flush());
+  EXPECT_EQ(troubles_, (std::vector<std::string>{"VRG-BAS-002"}));
+  heal();
+  ASSERT_TRUE(spool->flush());
+  EXPECT_EQ(troubles_, (std::vector<std::string>{"VRG-BAS-002", ""}));
+  put(*spool, 5, 1);
+  ASSERT_TRUE(spool->flush());
+  disk_.lose_power({});
+  const auto again = open();
+  EXPECT_EQ(contents(take_all(*again)), events(0, 6));
+}
+
+TEST_F(TroubleTest, AFolderThatMayNotBeMadeIsAnError) {
+  fail(Call::make_folder, EACCES);
+  EXPECT_EQ(Spool::open(disk_, options_).error().code(), ErrorCode::permission_denied);
+}
+
 TEST_F(TroubleTest, MemoryIsBoundedWhileTheDiskIsFull) {
   options_.max_bytes = kLeastBytes;
   const auto spool = open();

@@ -73,8 +73,8 @@ enum class Outcome : std::uint8_t { delivered, refused };
 /// Thread-safe; take() is for one thread. One object for a folder at a time.
 class Spool {
  public:
-  /// Goes on with what the folder has. Damage in it is passed over, and counted. Errors: those of making and listing
-  /// the folder.
+  /// Goes on with what the folder has. Damage in it is passed over, and counted. A folder that a full disk
+  /// has no room for is made later. Errors: others of making and listing it.
   static Result<std::unique_ptr<Spool>> open(FileSystem& system, Options options);
   /// As flush(), with what the disk then says for nobody to hear.
   ~Spool();
