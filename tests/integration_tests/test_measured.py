@@ -178,6 +178,8 @@ def with_quote(state, **changes):
 
 def test_old_forged_and_changed_quotes_by_who_has_the_device_s_key_are_not_trusted(fleet, tpm, tmp_path):
     device = fleet.device("stolen", measured(tpm))
+    wait_for(lambda: summary(fleet, "stolen").get("activated"), what="activation")
+    device.restart()  # Its newest report is now one with a quote, for a while.
     old = quote_of(fleet, "stolen")
     is_judged(fleet, "stolen", "trusted")
     set_policy(fleet, {"selector": "name=stolen", "quote": True})

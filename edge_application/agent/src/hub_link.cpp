@@ -426,13 +426,11 @@ Result<void> HubLink::report() {
   const std::lock_guard exchange(exchange_);
   auto sent = state();
   sent.sequence += 1;
-  if (options_.measured) sent.measured = options_.measured->report(measured_nonce_);
+  if (options_.measured) sent.measured = options_.measured->report();
   VERGE_ASSIGN(const auto answer, hub_.report(sent));
   check_clock(answer.time_ms);
   if (answer.desired_version < updater_->desired_version()) ask_anew_ = true;
-  const auto nonce = answer.measured_nonce.value_or("");
-  if (options_.measured && !nonce.empty() && nonce != measured_nonce_) wake(wake_reports_);
-  measured_nonce_ = nonce;
+  if (options_.measured && options_.measured->take(answer)) wake(wake_reports_);
   wire::Identity identity;
   {
     const std::lock_guard lock(mutex_);

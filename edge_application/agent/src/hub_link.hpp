@@ -100,7 +100,6 @@ class HubLink {
   std::int64_t started_ms_ = 0;
 
   bool releases_untidy_ = true;  ///< Of the update thread: some may lie there that nothing needs.
-  std::string measured_nonce_;   ///< Under `exchange_`: what the hub wants to be quoted; empty: nothing.
   std::mutex exchange_;          ///< Held while the identity is used up and written: by a report, a join, a renewal.
   std::mutex mutex_;
   std::condition_variable_any changed_;

@@ -1,5 +1,7 @@
 #include "measured_state.hpp"
 
+#include <utility>
+
 #include "verge/base/file.hpp"
 #include "verge/base/hex.hpp"
 #include "verge/crypto/sha256.hpp"
@@ -83,7 +85,7 @@ Result<wire::JoinAttestation> MeasuredState::attest(std::string_view request) {
   return attestation;
 }
 
-Result<wire::TpmQuote> MeasuredState::quote(const std::string& nonce) {
+Result<wire::TpmQuote> MeasuredState::quote() {
   const auto tpm = at_rest::open_tpm(tcti_);
   present_ = tpm.has_value();
   if (!tpm) return Error(tpm.error());
@@ -93,7 +95,7 @@ Result<wire::TpmQuote> MeasuredState::quote(const std::string& nonce) {
                  "expected the attestation key with which this device joined its hub, got none (" +
                      present.error().message() + "); let it join anew: verge device enrol");
   }
-  auto made = (*tpm)->quote(*present, pcrs_, bytes_of(nonce));
+  auto made = (*tpm)->quote(*present, pcrs_, bytes_of(nonce_));
   if (!made && made.error().id() == "VRG-RST-009") {
     return Error(ErrorCode::failed_precondition, "VRG-AGT-081",
                  "the TPM does not know the attestation key with which this device joined: it is another TPM, or was "
@@ -113,15 +115,58 @@ void MeasuredState::note_trouble(const std::string& text) {
   }
 }
 
-wire::MeasuredReport MeasuredState::report(const std::string& nonce) {
+Result<wire::TpmEndorsement> MeasuredState::show_endorsement() {
+  VERGE_ASSIGN(const auto tpm, at_rest::open_tpm(tcti_));
+  VERGE_ASSIGN(const auto made, tpm->endorsement());
+  endorsement_key_ = made.public_area;
+  wire::TpmEndorsement said;
+  said.key = to_hex(made.public_area);
+  if (!made.certificate.empty()) said.certificate = to_hex(made.certificate);
+  return said;
+}
+
+Result<wire::TpmEndorsement> MeasuredState::activate(const wire::TpmCredential& credential) {
+  VERGE_ASSIGN(const auto tpm, at_rest::open_tpm(tcti_));
+  VERGE_ASSIGN(const auto present, key());
+  VERGE_ASSIGN(const auto secret,
+               tpm->activate(present, endorsement_key_, {bytes_of(credential.blob), bytes_of(credential.seed)}));
+  wire::TpmEndorsement said;
+  said.secret = to_hex(secret);
+  return said;
+}
+
+wire::TpmEndorsement MeasuredState::endorsement() {
+  auto said = credential_ ? activate(*credential_) : show_endorsement();
+  if (said) return std::move(*said);
+  if (std::exchange(endorsement_trouble_, said.error().text()) != said.error().text()) {
+    log_.warning("the hub cannot be shown that the TPM is a real one", {{"error", said.error().text()}});
+  }
+  wire::TpmEndorsement trouble;
+  trouble.message = said.error().text();
+  return trouble;
+}
+
+bool MeasuredState::take(const wire::ReportAnswer& answer) {
+  const auto nonce = answer.measured_nonce.value_or("");
+  bool asks = (!nonce.empty() && nonce != nonce_) || answer.measured_credential;
+  // A hub that asks again and again does so at the usual pace.
+  asks |= answer.measured_endorsement && !std::exchange(endorsement_was_wanted_, true);
+  nonce_ = nonce;
+  endorsement_wanted_ = answer.measured_endorsement;
+  credential_ = answer.measured_credential;
+  return asks;
+}
+
+wire::MeasuredReport MeasuredState::report() {
   wire::MeasuredReport report;
   report.secure_boot = boot_.secure_boot;
   if (!boot_.event_log_digest.empty()) report.event_log_digest = boot_.event_log_digest;
-  if (!nonce.empty()) {
-    auto made = quote(nonce);
+  if (!nonce_.empty()) {
+    auto made = quote();
     note_trouble(made ? "" : made.error().text());
     if (made) report.quote = std::move(*made);
   }
+  if (endorsement_wanted_ || credential_) report.endorsement = endorsement();
   report.tpm = present_ ? wire::TpmState::present : wire::TpmState::absent;
   if (!trouble_.empty()) report.message = trouble_;
   return report;

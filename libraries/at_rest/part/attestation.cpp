@@ -1,6 +1,5 @@
 // Attestation: what the TPM says of its registers, under a key that signs nothing else.
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -13,8 +12,6 @@ namespace {
 
 /// The registers may change between reading and quoting, while a machine is still booting.
 constexpr int kTries = 5;
-/// Where makers put the certificates of endorsement keys (TCG EK Credential Profile): RSA 2048, P-256, P-384.
-constexpr std::array<TPM2_HANDLE, 3> kCertificateIndices{0x01C00002, 0x01C0000A, 0x01C00016};
 constexpr UINT16 kCertificateLimitBytes = 4096;
 constexpr UINT16 kPieceBytes = 512;
 
@@ -71,31 +68,6 @@ Result<Quote> quote_once(ESYS_CONTEXT* context, const Loaded& key, const std::ve
   return quote;
 }
 
-/// Nothing in it: there is none under this index.
-Result<std::vector<std::byte>> read_certificate(ESYS_CONTEXT* context, TPM2_HANDLE handle) {
-  std::vector<std::byte> certificate;
-  ESYS_TR index = ESYS_TR_NONE;
-  if (Esys_TR_FromTPMPublic(context, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &index) != TSS2_RC_SUCCESS) {
-    return certificate;
-  }
-  TPM2B_NV_PUBLIC* area = nullptr;
-  auto code = Esys_NV_ReadPublic(context, index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &area, nullptr);
-  if (code != TSS2_RC_SUCCESS) return refused("say how large its maker's certificate is", code);
-  const Given<TPM2B_NV_PUBLIC> owned_area(area);
-  const auto size = std::min(area->nvPublic.dataSize, kCertificateLimitBytes);
-  for (UINT16 at = 0; at < size;) {
-    const auto piece = std::min<UINT16>(kPieceBytes, static_cast<UINT16>(size - at));
-    TPM2B_MAX_NV_BUFFER* data = nullptr;
-    code = Esys_NV_Read(context, index, index, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, piece, at, &data);
-    if (code != TSS2_RC_SUCCESS) return refused("give its maker's certificate", code);
-    const Given<TPM2B_MAX_NV_BUFFER> owned(data);
-    const auto* const begin = reinterpret_cast<const std::byte*>(data->buffer);
-    certificate.insert(certificate.end(), begin, begin + data->size);
-    at = static_cast<UINT16>(at + piece);
-  }
-  return certificate;
-}
-
 }  // namespace
 
 Result<WrappedKey> make_attestation_key(ESYS_CONTEXT* context) {
@@ -134,8 +106,32 @@ Result<Quote> quote(ESYS_CONTEXT* context, const WrappedKey& key, const std::vec
                            fmt::join(pcrs, ", "), kTries));
 }
 
+Result<std::vector<std::byte>> read_certificate(ESYS_CONTEXT* context, TPM2_HANDLE handle) {
+  std::vector<std::byte> certificate;
+  ESYS_TR index = ESYS_TR_NONE;
+  if (Esys_TR_FromTPMPublic(context, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &index) != TSS2_RC_SUCCESS) {
+    return certificate;
+  }
+  TPM2B_NV_PUBLIC* area = nullptr;
+  auto code = Esys_NV_ReadPublic(context, index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &area, nullptr);
+  if (code != TSS2_RC_SUCCESS) return refused("say how large its maker's certificate is", code);
+  const Given<TPM2B_NV_PUBLIC> owned_area(area);
+  const auto size = std::min(area->nvPublic.dataSize, kCertificateLimitBytes);
+  for (UINT16 at = 0; at < size;) {
+    const auto piece = std::min<UINT16>(kPieceBytes, static_cast<UINT16>(size - at));
+    TPM2B_MAX_NV_BUFFER* data = nullptr;
+    code = Esys_NV_Read(context, index, index, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, piece, at, &data);
+    if (code != TSS2_RC_SUCCESS) return refused("give its maker's certificate", code);
+    const Given<TPM2B_MAX_NV_BUFFER> owned(data);
+    const auto* const begin = reinterpret_cast<const std::byte*>(data->buffer);
+    certificate.insert(certificate.end(), begin, begin + data->size);
+    at = static_cast<UINT16>(at + piece);
+  }
+  return certificate;
+}
+
 Result<std::vector<std::byte>> endorsement_certificate(ESYS_CONTEXT* context) {
-  for (const auto index : kCertificateIndices) {
+  for (const auto index : {kRsaCertificate, kP256Certificate, kP384Certificate}) {
     VERGE_ASSIGN(auto certificate, read_certificate(context, index));
     if (!certificate.empty()) return certificate;
   }

@@ -36,6 +36,11 @@ class TssTpm final : public Tpm {
   Result<std::vector<std::byte>> endorsement_certificate() override {
     return at_rest::endorsement_certificate(context_);
   }
+  Result<Endorsement> endorsement() override { return at_rest::endorsement(context_); }
+  Result<std::vector<std::byte>> activate(const WrappedKey& key, const std::vector<std::byte>& endorsement,
+                                          const Credential& credential) override {
+    return at_rest::activate(context_, key, endorsement, credential);
+  }
 
   Result<SealedKey> seal(const Secret& key, const std::vector<unsigned>& pcrs,
                          const std::map<unsigned, Register>& expected) override {

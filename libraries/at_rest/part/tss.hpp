@@ -14,6 +14,10 @@
 namespace verge::at_rest {
 
 inline constexpr std::uint16_t kAesBits = 128;
+/// Where makers put the certificates of endorsement keys (TCG EK Credential Profile).
+inline constexpr TPM2_HANDLE kRsaCertificate = 0x01C00002;
+inline constexpr TPM2_HANDLE kP256Certificate = 0x01C0000A;
+inline constexpr TPM2_HANDLE kP384Certificate = 0x01C00016;
 
 /// What the TPM gives, freed.
 struct Free {
@@ -61,5 +65,10 @@ Result<Quote> quote(ESYS_CONTEXT* context, const WrappedKey& key, const std::vec
                     std::span<const std::byte> nonce);
 Result<Register> read_register(ESYS_CONTEXT* context, unsigned pcr);
 Result<std::vector<std::byte>> endorsement_certificate(ESYS_CONTEXT* context);
+/// What lies under an index of the TPM's memory; empty: nothing.
+Result<std::vector<std::byte>> read_certificate(ESYS_CONTEXT* context, TPM2_HANDLE handle);
+Result<Endorsement> endorsement(ESYS_CONTEXT* context);
+Result<std::vector<std::byte>> activate(ESYS_CONTEXT* context, const WrappedKey& key,
+                                        const std::vector<std::byte>& endorsement, const Credential& credential);
 
 }  // namespace verge::at_rest

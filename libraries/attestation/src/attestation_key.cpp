@@ -16,18 +16,6 @@
 namespace verge::attestation {
 namespace {
 
-// Numbers of the TPM 2.0 Library, Part 2.
-constexpr std::uint16_t kEcc = 0x0023;
-constexpr std::uint16_t kSha256 = 0x000B;
-constexpr std::uint16_t kEcdsa = 0x0018;
-constexpr std::uint16_t kNull = 0x0010;
-constexpr std::uint16_t kP256 = 0x0003;
-constexpr std::uint32_t kFixedTpm = 1U << 1U;
-constexpr std::uint32_t kFixedParent = 1U << 4U;
-constexpr std::uint32_t kMadeInside = 1U << 5U;
-constexpr std::uint32_t kRestricted = 1U << 16U;
-constexpr std::uint32_t kDecrypt = 1U << 17U;
-constexpr std::uint32_t kSign = 1U << 18U;
 constexpr std::uint32_t kNeeded = kFixedTpm | kFixedParent | kMadeInside | kRestricted | kSign;
 constexpr std::size_t kNumberBytes = 32;
 
@@ -91,7 +79,8 @@ std::vector<std::byte> der_of(std::span<const std::byte> r, std::span<const std:
 Result<AttestationKey> AttestationKey::read(std::span<const std::byte> public_area) {
   if (public_area.size() > kKeyLimitBytes) return not_an_area();
   TpmBytes outer(public_area);
-  TpmBytes area(outer.sized(kKeyLimitBytes));
+  const auto whole = outer.sized(kKeyLimitBytes);
+  TpmBytes area(whole);
   const auto type = area.u16();
   const auto name_algorithm = area.u16();
   const auto attributes = area.u32();
@@ -115,7 +104,7 @@ Result<AttestationKey> AttestationKey::read(std::span<const std::byte> public_ar
   if (!area.is_done()) return not_an_area();
   auto key = key_of(x, y);
   if (!key) return not_an_area();
-  return AttestationKey(std::move(*key));
+  return AttestationKey(std::move(*key), name_of(whole));
 }
 
 Result<void> AttestationKey::verify(std::span<const std::byte> message, std::span<const std::byte> signature) const {

@@ -4,37 +4,27 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <openssl/evp.h>
 
 #include "tpm_bytes.hpp"
 
 namespace verge::attestation {
 namespace {
 
-// Numbers of the TPM 2.0 Library, Part 2.
 constexpr std::uint32_t kMadeByATpm = 0xFF544347;
 constexpr std::uint16_t kAttestQuote = 0x8018;
-constexpr std::uint16_t kSha256 = 0x000B;
 constexpr std::size_t kNameLimitBytes = 68;
 constexpr std::size_t kNonceLimitBytes = 64;
 constexpr std::size_t kSelectLimitBytes = 4;
-constexpr std::size_t kDigestBytes = 32;
 
 Error not_a_quote(std::string_view why) {
   return Error(ErrorCode::invalid_argument, "VRG-ATT-005",
                fmt::format("expected a TPM's quote of registers of its SHA-256 bank, got {}", why));
 }
 
-std::array<std::byte, kDigestBytes> digest_of(const Registers& registers) {
+Digest pcr_digest_of(const Registers& registers) {
   std::vector<std::byte> all;
   for (const auto& [pcr, value] : registers) all.insert(all.end(), value.begin(), value.end());
-  std::array<std::byte, kDigestBytes> digest{};
-  unsigned size = 0;
-  if (EVP_Digest(all.data(), all.size(), reinterpret_cast<unsigned char*>(digest.data()), &size, EVP_sha256(),
-                 nullptr) != 1) {
-    throw std::bad_alloc();
-  }
-  return digest;
+  return digest_of(all);
 }
 
 std::vector<unsigned> numbers_of(std::span<const std::byte> select) {
@@ -87,7 +77,7 @@ Result<QuoteContent> verify_quote(const AttestationKey& key, const Evidence& evi
   }
   std::vector<unsigned> reported;
   for (const auto& [pcr, value] : evidence.registers) reported.push_back(pcr);
-  if (content.pcrs != reported || content.pcr_digest != digest_of(evidence.registers)) {
+  if (content.pcrs != reported || content.pcr_digest != pcr_digest_of(evidence.registers)) {
     return Error(ErrorCode::data_loss, "VRG-ATT-007",
                  fmt::format("the values reported of the registers {} are not those that the TPM quoted (of the "
                              "registers {}): they were changed on their way",

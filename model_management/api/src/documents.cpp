@@ -131,7 +131,9 @@ http::Response handle_document(Hub& hub, RouteName route, const Call& call) {
     case RouteName::publish_trust: return handle_signing(hub, route, call);
     case RouteName::get_measured_policy:
     case RouteName::set_measured_policy:
-    case RouteName::create_measured_pin: return handle_measured(hub, route, call);
+    case RouteName::create_measured_pin:
+    case RouteName::get_endorsement_authorities:
+    case RouteName::set_endorsement_authorities: return handle_measured(hub, route, call);
     case RouteName::put_telemetry:
     case RouteName::get_device_telemetry: return handle_telemetry(hub, route, call);
     case RouteName::put_report:

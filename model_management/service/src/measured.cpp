@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "endorsement.hpp"
 #include "verge/attestation/quote.hpp"
-#include "verge/base/hex.hpp"
 #include "verge/crypto/random.hpp"
 #include "verge/crypto/sha256.hpp"
 
@@ -13,10 +13,6 @@ namespace verge::hub {
 namespace {
 
 constexpr std::size_t kNonceBytes = 32;
-
-std::vector<std::byte> bytes_of(std::string_view hex) {
-  return from_hex(hex).value_or(std::vector<std::byte>{});
-}
 
 attestation::Evidence evidence_of(const wire::TpmQuote& quote) {
   attestation::Evidence evidence;
@@ -74,6 +70,7 @@ void judge(MeasuredRecord& record, wire::MeasuredReport& shown, const std::strin
   if (record.instance != instance) {
     record.instance = instance;
     record.nonce.clear();
+    record.unable_ms = 0;
     forget_quote(record, "waits for a quote of the run of its agent that has just begun");
   }
   if (record.key_area.empty()) {
@@ -144,6 +141,7 @@ void note_measured(Core& core, Change& change, const DeviceRecord& device, const
     record.report.clear();
   } else {
     auto shown = *report.measured;
+    shown.endorsement.reset();
     judge(record, shown, report.instance);
     record.report = wire::write_json_line(wire::to_node(shown));
     const auto age_ms = core.now() - record.quoted_ms;
@@ -153,6 +151,7 @@ void note_measured(Core& core, Change& change, const DeviceRecord& device, const
       record.nonce_ms = core.now();
     }
     if (!record.nonce.empty()) answer.measured_nonce = record.nonce;
+    note_endorsement(core, change, record, report, answer);
   }
   if (before != std::make_pair(record.verdict, record.reason_id)) tell(core, change, record);
   change.store.put(record);
@@ -180,6 +179,14 @@ std::optional<wire::MeasuredVerdict> verdict_of(const Core& core, const Measured
     verdict.key = key->fingerprint();
   }
   if (!measured->endorsement.empty()) verdict.endorsement = crypto::sha256(bytes_of(measured->endorsement));
+  verdict.activated = measured->activated_ms > 0;
+  verdict.endorsed = is_endorsed(*measured, core.now());
+  if (!measured->endorsed_by.empty()) verdict.authority = measured->endorsed_by;
+  if (!measured->endorsement_reason.empty()) {
+    verdict.endorsement_reason.emplace();
+    verdict.endorsement_reason->id = measured->endorsement_reason_id;
+    verdict.endorsement_reason->message = measured->endorsement_reason;
+  }
   if (measured->report.empty()) return verdict;
   const auto shown = measured_report_of(*measured);
   verdict.secure_boot = shown.secure_boot;

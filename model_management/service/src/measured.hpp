@@ -3,12 +3,20 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "core.hpp"
+#include "verge/base/hex.hpp"
 #include "verge/hub/selector.hpp"
 #include "verge/wire/measured_verdict.hpp"
 
 namespace verge::hub {
+
+/// Of hexadecimal digits that a schema has let pass.
+inline std::vector<std::byte> bytes_of(std::string_view hex) {
+  return from_hex(hex).value_or(std::vector<std::byte>{});
+}
 
 /// Takes the attestation key with which a device joins, or forgets the one that it had. Errors: those of
 /// attestation::verify_quote(): the key did not sign this request.
@@ -25,7 +33,7 @@ class MeasuredRules {
 
   /// Why no version is to go to the device: failed_precondition, VRG-HUB-070 (it has shown nothing), 071 (what it has
   /// shown is not good), 072 (too long ago), 073 (secure boot), 074 (a register holds what is not allowed), 075 (a
-  /// register was not quoted), 078 (the policy cannot be read).
+  /// register was not quoted), 078 (the policy cannot be read), and those of check_endorsed().
   [[nodiscard]] std::optional<Error> hold(const DeviceRecord& device, const std::optional<MeasuredRecord>& measured,
                                           std::int64_t now_ms) const;
   /// Whether any rule is about the device.

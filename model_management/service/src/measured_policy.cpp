@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "deploying.hpp"
+#include "endorsement.hpp"
 #include "measured.hpp"
 
 namespace verge::hub {
@@ -61,12 +62,13 @@ Result<void> check_rule(const wire::MeasuredRule& rule, const DeviceRecord& devi
                 fmt::format("expected secure boot to be enabled, got '{}'; switch it on in the firmware",
                             wire::name(shown.secure_boot)));
   }
-  if (!rule.quote && rule.pcrs.empty()) return {};
+  if (!rule.quote && !rule.endorsed && rule.pcrs.empty()) return {};
   if (measured->verdict == "none") return held("VRG-HUB-070", device.name, measured->reason);
   if (measured->verdict != "trusted") {
     return held("VRG-HUB-071", device.name, fmt::format("{} [{}]", measured->reason, measured->reason_id));
   }
   VERGE_TRY(check_age(device.name, "a quote", measured->quoted_ms, now_ms, rule.max_age_s));
+  if (rule.endorsed) VERGE_TRY(check_endorsed(device.name, *measured, now_ms));
   for (const auto& allowed : rule.pcrs) VERGE_TRY(check_register(device.name, allowed, shown.quote));
   return {};
 }

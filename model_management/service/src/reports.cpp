@@ -126,7 +126,9 @@ Result<wire::ReportAnswer> Hub::report(const Principal& caller, const wire::Repo
     device.address = caller.address;
     device.reported_ms = core_->now();
     device.clock_ahead_ms = report.time_ms ? *report.time_ms - core_->now() : 0;
-    device.report = wire::write_json_line(wire::to_node(report));
+    auto shown = report;
+    if (shown.measured) shown.measured->endorsement.reset();  // There is a secret in it.
+    device.report = wire::write_json_line(wire::to_node(shown));
     change.store.put(device);
     note_applications(*core_, change, device, report);
     note_measured(*core_, change, device, report, made);

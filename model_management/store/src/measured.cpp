@@ -6,11 +6,13 @@ namespace {
 
 auto measured_columns(MeasuredRecord& r) {
   return std::tie(r.device, r.key_area, r.endorsement, r.nonce, r.nonce_before, r.nonce_ms, r.instance, r.verdict,
-                  r.reason_id, r.reason, r.quoted_ms, r.report);
+                  r.reason_id, r.reason, r.quoted_ms, r.report, r.endorsement_key, r.credential, r.activated_ms,
+                  r.endorsed_by, r.endorsed_until_ms, r.endorsement_reason_id, r.endorsement_reason, r.unable_ms);
 }
 const std::string kMeasured =
     "device, key_area, endorsement, nonce, nonce_before, nonce_ms, instance, verdict, reason_id, reason, quoted_ms, "
-    "report";
+    "report, endorsement_key, credential, activated_ms, endorsed_by, endorsed_until_ms, endorsement_reason_id, "
+    "endorsement_reason, unable_ms";
 
 }  // namespace
 

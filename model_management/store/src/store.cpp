@@ -11,7 +11,7 @@ namespace verge::hub {
 namespace {
 
 /// Each makes the next version of the schema. Never changed once released: a new version is a new entry.
-constexpr std::array<std::string_view, 5> kMigrations{R"sql(
+constexpr std::array<std::string_view, 6> kMigrations{R"sql(
 create table tokens (id text primary key, name text not null, hash text not null unique, rights text not null,
   created_ms bigint not null);
 create table enrolments (id text primary key, hash text not null unique, device text not null,
@@ -80,6 +80,16 @@ create table telemetry (number integer primary key autoincrement, device text no
   taken_ms bigint not null, stored_ms bigint not null, sample text not null);
 create index telemetry_by_device on telemetry (device, number);
 create index telemetry_by_time on telemetry (stored_ms);
+)sql",
+                                                      R"sql(
+alter table measured add column endorsement_key text not null default '';
+alter table measured add column credential text not null default '';
+alter table measured add column activated_ms bigint not null default 0;
+alter table measured add column endorsed_by text not null default '';
+alter table measured add column endorsed_until_ms bigint not null default 0;
+alter table measured add column endorsement_reason_id text not null default '';
+alter table measured add column endorsement_reason text not null default '';
+alter table measured add column unable_ms bigint not null default 0;
 )sql"};
 
 Error broken(std::string_view what) {

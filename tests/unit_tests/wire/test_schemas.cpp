@@ -23,6 +23,7 @@
 #include "verge/wire/device_list.hpp"
 #include "verge/wire/device_telemetry.hpp"
 #include "verge/wire/edge_config.hpp"
+#include "verge/wire/endorsement_authorities.hpp"
 #include "verge/wire/enrolment_request.hpp"
 #include "verge/wire/fleet.hpp"
 #include "verge/wire/fleet_freeze.hpp"
@@ -38,6 +39,7 @@
 #include "verge/wire/preprocessing.hpp"
 #include "verge/wire/registry_token.hpp"
 #include "verge/wire/registry_usage.hpp"
+#include "verge/wire/report_answer.hpp"
 #include "verge/wire/reported_state.hpp"
 #include "verge/wire/target_custom.hpp"
 #include "verge/wire/telemetry_batch.hpp"
@@ -82,6 +84,10 @@ Result<void> read_example(const std::filesystem::path& file) {
   if (kind == "at_rest_keys") return round_trip<AtRestKeys>(node, place, read_at_rest_keys);
   if (kind == "attestation_key") return round_trip<AttestationKeyFile>(node, place, read_attestation_key_file);
   if (kind == "ceremony") return round_trip<CeremonySettings>(node, place, read_ceremony_settings);
+  if (kind == "endorsement_authorities") {
+    return round_trip<EndorsementAuthorities>(node, place, read_endorsement_authorities);
+  }
+  if (kind == "report_answer") return round_trip<ReportAnswer>(node, place, read_report_answer);
   if (kind == "measured_pin") return round_trip<MeasuredPin>(node, place, read_measured_pin);
   if (kind == "measured_policy") return round_trip<MeasuredPolicy>(node, place, read_measured_policy);
   if (kind == "measured_report") return round_trip<MeasuredReport>(node, place, read_measured_report);

@@ -31,6 +31,17 @@ struct Quote {
   std::map<unsigned, Register> registers;
 };
 
+/// The key with which a TPM can be told a secret, and what its maker says of it.
+struct Endorsement {
+  std::vector<std::byte> public_area;  ///< TPM2B_PUBLIC
+  std::vector<std::byte> certificate;  ///< X.509, DER; empty: there is none.
+};
+/// A secret for the TPM that has both that key and another one.
+struct Credential {
+  std::vector<std::byte> blob;  ///< TPM2B_ID_OBJECT
+  std::vector<std::byte> seed;  ///< TPM2B_ENCRYPTED_SECRET
+};
+
 /// A secret that only the TPM that sealed it opens.
 struct SealedKey : WrappedKey {
   std::vector<unsigned> pcrs;  ///< Numbers of the registers that must be as they were.
@@ -57,6 +68,12 @@ class Tpm {
                               std::span<const std::byte> nonce) = 0;
   /// What the TPM's maker says of it (X.509, DER); empty: it says nothing.
   virtual Result<std::vector<std::byte>> endorsement_certificate() = 0;
+  /// RSA 2048, or P-256 where only that has a certificate, or none has. Some TPMs take seconds.
+  virtual Result<Endorsement> endorsement() = 0;
+  /// Gives the secret of a credential that was made for `endorsement` and `key`. Errors beside the above: VRG-RST-009;
+  /// invalid_argument (VRG-RST-021 it was made for others, or is none).
+  virtual Result<std::vector<std::byte>> activate(const WrappedKey& key, const std::vector<std::byte>& endorsement,
+                                                  const Credential& credential) = 0;
 };
 
 struct TpmPart {

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "verge/base/error.hpp"
 #include "verge/crypto/key.hpp"
@@ -22,13 +24,16 @@ class AttestationKey {
 
   /// "sha256:…" of its SubjectPublicKeyInfo.
   [[nodiscard]] std::string fingerprint() const { return key_.fingerprint(); }
+  /// By which a TPM knows it: the number of SHA-256, and the digest of the public area with all its attributes.
+  [[nodiscard]] const std::vector<std::byte>& name() const noexcept { return name_; }
   /// `signature`: TPMT_SIGNATURE. Errors: invalid_argument (VRG-ATT-003 not such a signature), unauthenticated
   /// (VRG-ATT-004 it is not this key's for `message`).
   [[nodiscard]] Result<void> verify(std::span<const std::byte> message, std::span<const std::byte> signature) const;
 
  private:
-  explicit AttestationKey(crypto::PublicKey key) : key_(std::move(key)) {}
+  AttestationKey(crypto::PublicKey key, std::vector<std::byte> name) : key_(std::move(key)), name_(std::move(name)) {}
   crypto::PublicKey key_;
+  std::vector<std::byte> name_;
 };
 
 }  // namespace verge::attestation

@@ -30,6 +30,7 @@
 #include "verge/wire/device_labels.hpp"
 #include "verge/wire/device_list.hpp"
 #include "verge/wire/device_telemetry.hpp"
+#include "verge/wire/endorsement_authorities.hpp"
 #include "verge/wire/enrolment.hpp"
 #include "verge/wire/enrolment_list.hpp"
 #include "verge/wire/enrolment_request.hpp"
@@ -182,6 +183,11 @@ class Hub {
   Result<wire::MeasuredPolicy> measured_policy(const Principal& caller);
   Result<wire::MeasuredPolicy> set_measured_policy(const Principal& caller, const wire::MeasuredPolicy& policy);
   Result<wire::MeasuredPolicy> pin_measured(const Principal& caller, const wire::MeasuredPin& pin);
+  /// Whose word counts that a TPM is a real one. Errors: invalid_argument (VRG-ATT-011 not certificates of
+  /// authorities).
+  Result<wire::EndorsementAuthorities> endorsement_authorities(const Principal& caller);
+  Result<wire::EndorsementAuthorities> set_endorsement_authorities(const Principal& caller,
+                                                                   const wire::EndorsementAuthorities& wanted);
   Result<wire::FleetAnswer> apply(const Principal& caller, const wire::Fleet& fleet, bool dry_run);
 
  private:

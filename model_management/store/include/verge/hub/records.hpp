@@ -60,6 +60,15 @@ struct MeasuredRecord {
   std::string reason;
   std::int64_t quoted_ms = 0;  ///< When `nonce_before` was given: the quote is younger; 0: there is none in this run.
   std::string report;          ///< MeasuredReport as JSON, of the newest report; its quote is the newest good one.
+  // Whether the key lies in a real TPM.
+  std::string endorsement_key;         ///< Public area, as hexadecimal digits, of the key that the credential is for.
+  std::string credential;              ///< Digest of its secret; the device may have given it back already.
+  std::int64_t activated_ms = 0;       ///< When it first gave it back; 0: it has not.
+  std::string endorsed_by;             ///< The authority whose certificate it has.
+  std::int64_t endorsed_until_ms = 0;  ///< 0: none of them has certified it.
+  std::string endorsement_reason_id;   ///< Why it is not activated, or else not endorsed.
+  std::string endorsement_reason;
+  std::int64_t unable_ms = 0;  ///< When it last could not, in this run of its agent; 0: never.
 };
 
 /// A sample that a device has sent.
