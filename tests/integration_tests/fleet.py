@@ -103,6 +103,7 @@ def real_package(folder, version, prefix="", **metadata):
 class Device:
     """A device: its folder, and its agent when it runs."""
 
+    api = "port: 0"
     program = ("verge-agent",)
     """What starts the agent, with its options."""
 
@@ -115,7 +116,7 @@ class Device:
     def configure(self, hub=""):
         """Writes the configuration, with more settings of the hub; for the next start."""
         (self.folder / "edge_config.yaml").write_text(
-            f"version: 1\nthreads: 2\napi: {{ port: 0 }}\nstate_directory: state\nhub: {{ enrolment: enrolment.json{hub} }}\n"
+            f"version: 1\nthreads: 2\napi: {{ {self.api} }}\nstate_directory: state\nhub: {{ enrolment: enrolment.json{hub} }}\n"
             f"device: {{ name: {self.name}, type: camera }}\n{self.configuration}")
         return self
 

@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -14,6 +15,7 @@ import time
 import pytest
 from conftest import BUILD, verge
 from fleet import DOG, Device, fake_package, reason_of, running_fleet, wait_for
+from grpc_load import GrpcLoad, ask
 from test_fleet_load import Load
 
 NAME = "verge-agent"
@@ -24,6 +26,7 @@ class Launched(Device):
     """A device whose agent verge-launcher looks after."""
 
     program = QUICK
+    api = "port: 0, grpc: { port: 0, unix_socket: grpc.sock }"
 
     def agents(self):
         """Process numbers of the agents that run: children of the launcher."""
@@ -134,7 +137,10 @@ def test_the_agent_becomes_another_release_and_no_request_is_lost(fleet, device,
         assert pushed["agent"] == NAME and pushed["version"] == version
     assert device.release() == ""
     port = device.agent.url
-    with Load(device.agent.url, DOG, 100, model="m", again=True) as load:
+    grpc = device.agent.wait(r"ready.*grpc=(\S+)")[1]
+    tensor = ask("m", "picture", "UINT8", [1, 16, 16, 3], bytes(16 * 16 * 3))
+    with Load(device.agent.url, DOG, 100, model="m", again=True) as load, GrpcLoad(grpc, tensor, 100) as tcp, \
+            GrpcLoad(f"unix:{device.folder}/grpc.sock", tensor, 20) as local:
         time.sleep(1)
         began = time.monotonic()
         number, on, _ = deploy(fleet, "1.1.0", watch=1)
@@ -153,7 +159,10 @@ def test_the_agent_becomes_another_release_and_no_request_is_lost(fleet, device,
         print(f"\n{len(load.answers)} requests through three restarts of the agent, {len(lost)} lost, "
               f"{load.repeated} sent again because their idle connection ended; the longest "
               f"beside the first took {longest * 1000:.0f} ms")
-    assert lost == []
+        for name, calls in (("TCP", tcp), ("the Unix socket", local)):
+            print(f"{len(calls.answers)} gRPC calls over {name}, {len(calls.lost)} lost; the longest took "
+                  f"{calls.longest_ms:.0f} ms")
+    assert lost == [] and tcp.lost == [] and local.lost == []
     explained = fleet.explain(number, "cam-1")
     for text in ("golden samples right", "every digest is right", "watched for"):
         assert text in explained
@@ -364,6 +373,18 @@ def test_the_launcher_starts_an_agent_again_that_is_killed(fleet, device):
     os.kill(device.agents()[0], signal.SIGKILL)
     device.runs("")
     assert device.agent.url == url and device.version("m") == "1.0.0"
+
+
+def test_a_socket_that_is_not_configured_any_more_is_let_go(fleet, device):
+    host, port = device.agent.wait(r"ready.*grpc=(\S+)")[1].rsplit(":", 1)
+    url = device.agent.url
+    device.api = "port: 0"
+    device.configure()
+    os.kill(device.agents()[0], signal.SIGKILL)
+    device.runs("")
+    assert device.agent.url == url
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), timeout=5)
 
 
 def test_making_a_release_says_what_is_wrong(tmp_path):

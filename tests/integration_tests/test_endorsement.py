@@ -3,11 +3,12 @@ of whom the hub's owner trusts some: who has a key in a file, plays old secrets 
 given models."""
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 
 import pytest
-from fleet import wait_for
+from fleet import faketime, wait_for
 from software_tpm import SoftwareTpm
 from test_measured import (  # Some are fixtures.
     Thief, digest_in_tpm, fleet, is_judged, measured, no_policy, set_policy, settled, summary, tpm, waiting)
@@ -30,8 +31,8 @@ def endorsed(tmp_path):
 
 
 def openssl(*arguments, at=None):
-    subprocess.run([*(["faketime", at] if at else []), "openssl", *map(str, arguments)], check=True, capture_output=True,
-                   timeout=30)
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=30,
+                   env=os.environ | (faketime(at) if at else {}))
 
 
 class Maker:
@@ -98,10 +99,10 @@ def test_a_real_tpm_is_known_by_its_maker_and_is_given_models_only_while_that_ma
 
 
 def test_a_p256_key_is_certified_too_and_an_expired_certificate_is_not_enough(fleet, tmp_path):
-    maker = Maker(tmp_path, "maker", at="2020-01-01")
+    maker = Maker(tmp_path, "maker", at="-2500d")
     authorities(fleet, maker.certificate)
     set_policy(fleet, ENDORSED)
-    for name, days, at in (("young", 365, None), ("expired", 30, "2020-01-02")):
+    for name, days, at in (("young", 365, None), ("expired", 30, "-2499d")):
         tpm = SoftwareTpm(tmp_path / name)
         try:
             maker.endorse(tpm, days, at)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -51,7 +52,8 @@ bool same_server(const wire::Api& a, const wire::Api& b) {
 struct Agent::State {
   Log& log;
   AgentSetup setup;
-  std::vector<process::Descriptor> kept = setup.manager->take_kept();  ///< Until the API has taken over what fits.
+  std::vector<process::KeptDescriptor> kept = setup.manager->take_kept();  ///< Until the API has taken over what fits.
+  std::set<std::string, std::less<>> keeps;                                ///< Names of what the API has had kept.
   telemetry::DeviceInfo device = telemetry::read_device_info();
   telemetry::Metrics metrics;
   Serving serving;
@@ -89,11 +91,17 @@ struct Agent::State {
     const auto options = configuration.api.value_or(wire::Api{});
     memory = std::make_unique<inference_api::SharedMemory>(static_cast<std::uint64_t>(options.max_request_bytes));
     service = std::make_unique<inference_api::Service>(serving.repository(), *memory, &models, setup.version);
-    ApiSockets sockets{{},
-                       [this](int socket, bool local) { return setup.manager->keep(socket, local ? "local" : "api"); }};
-    for (const auto& socket : kept) sockets.kept.push_back(socket.number());
+    ApiSockets sockets{{}, [this](int socket, std::string_view name) {
+                         keeps.emplace(name);
+                         return setup.manager->keep(socket, name);
+                       }};
+    for (const auto& one : kept) sockets.kept.emplace_back(one.descriptor.number(), one.name);
     VERGE_ASSIGN(api, ApiServer::start(options, std::move(sockets), *service, metrics, log,
                                        [this](const http::Request& request) { return own_path(request); }));
+    for (const auto& one : kept) {
+      if (!one.name.empty() && !keeps.contains(one.name))
+        setup.manager->forget(one.name);  // Nobody would accept there.
+    }
     kept.clear();
     return {};
   }

@@ -77,8 +77,8 @@ Result<void> ApiServer::open() {
   options.threads = kThreads;
   options.max_connections = kMaxConnections;
   if (api_.unix_socket) options.unix_socket = *api_.unix_socket;
-  options.kept = sockets_.kept;
-  options.keep = sockets_.keep;
+  options.kept = kept(false, options.port == 0);
+  options.keep = [this](int socket, bool local) { return sockets_.keep(socket, local ? "local" : "api"); };
   if (api_.tls) {
     std::vector<std::string> files{api_.tls->certificate, api_.tls->key};
     if (api_.tls->client_authority) files.push_back(*api_.tls->client_authority);
@@ -91,12 +91,24 @@ Result<void> ApiServer::open() {
   return {};
 }
 
+/// Any that is at the address will do. Where any port will do, the name tells HTTP's from gRPC's.
+std::vector<int> ApiServer::kept(bool for_grpc, bool any_port) const {
+  std::vector<int> fitting;
+  for (const auto& [socket, name] : sockets_.kept) {
+    if (!any_port || name.starts_with("grpc") == for_grpc) fitting.push_back(socket);
+  }
+  return fitting;
+}
+
 Result<void> ApiServer::open_grpc() {
   inference_api::GrpcOptions options;
   options.address = api_.address;
   options.port = static_cast<std::uint16_t>(api_.grpc->port);
   options.unix_socket = api_.grpc->unix_socket.value_or("");
   options.max_message_bytes = static_cast<std::uint64_t>(api_.max_request_bytes);
+  options.max_connections = kMaxConnections;
+  options.kept = kept(true, options.port == 0);
+  options.keep = [this](int socket, bool local) { return sockets_.keep(socket, local ? "grpc-local" : "grpc"); };
   if (api_.tls) options.tls = [this] { return present_certificates(); };
   if (tokens_ != nullptr || (api_.tls && api_.tls->client_authority)) {
     options.admit = [this](std::string_view authorization, bool has_certificate) {
@@ -160,8 +172,9 @@ std::string ApiServer::grpc_address() const {
 }
 
 void ApiServer::stop(std::chrono::milliseconds patience) {
-  if (grpc_ != nullptr) grpc_->stop(patience);
+  // HTTP's farewell takes its time, gRPC's clients go at once: meanwhile they are served as ever.
   if (http_ != nullptr) http_->stop(patience);
+  if (grpc_ != nullptr) grpc_->stop(patience);
 }
 
 }  // namespace verge::agent

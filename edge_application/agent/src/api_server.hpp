@@ -17,8 +17,10 @@ namespace verge::agent {
 
 /// Sockets that outlive this program.
 struct ApiSockets {
-  std::vector<int> kept;                             ///< Of the program before; borrowed.
-  std::function<bool(int socket, bool local)> keep;  ///< As http::ServerOptions::keep; `local`: a Unix socket.
+  /// Of the program before, with the names that `keep` was given; borrowed. Without a name: its keeper does not tell.
+  std::vector<std::pair<int, std::string>> kept;
+  /// As http::ServerOptions::keep, under a name.
+  std::function<bool(int socket, std::string_view name)> keep;
 };
 
 class ApiServer {
@@ -47,6 +49,7 @@ class ApiServer {
             Log& log, OwnPaths own);
   Result<void> open();
   Result<void> open_grpc();
+  [[nodiscard]] std::vector<int> kept(bool for_grpc, bool any_port) const;
   http::Response handle(const http::Request& request);
   Result<void> admit(std::string_view authorization, bool has_certificate);
   void renew_certificates();

@@ -1,26 +1,26 @@
 // The part's own: a server with the service in it.
 #include <algorithm>
-#include <cerrno>
+#include <atomic>
 #include <cstdlib>
-#include <cstring>
-#include <filesystem>
+#include <future>
 #include <limits>
 #include <mutex>
+#include <thread>
 
 #include <malloc.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <grpc/support/log.h>
+#include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
+#include <grpcpp/support/server_interceptor.h>
+#include <grpcpp/version_info.h>
 
+#include "grpc_listeners.hpp"
 #include "grpc_service.hpp"
 
 namespace verge::inference_api {
@@ -30,6 +30,9 @@ namespace {
 constexpr int kMaxThreads = 256;
 /// What a message has beside its tensors.
 constexpr std::uint64_t kEnvelopeBytes = std::uint64_t{64} << 10U;
+/// As long, clients that are doing nothing are waited for at the end.
+constexpr std::chrono::milliseconds kFarewell{300};
+constexpr std::chrono::milliseconds kBetweenGoodbyes{5};
 
 /// TLS whose certificates are asked for at each handshake: gRPC's own watcher would take a new key for an old
 /// certificate while the two files are being replaced.
@@ -75,68 +78,107 @@ std::shared_ptr<grpc::ServerCredentials> credentials(const GrpcOptions& options)
   return std::make_shared<RenewedCredentials>(options.tls);
 }
 
-/// What a program that has ended left behind is removed; gRPC would refuse the address.
-void remove_stale(const std::string& path) {
-  struct stat status {};
-  if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const bool alive = ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  ::close(probe);
-  if (!alive) ::unlink(path.c_str());
+/// Counts the calls whose answers the kernel has not got to the last byte.
+class CallCount final : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit CallCount(std::atomic<int>& calls) : calls_(calls) {}
+  grpc::experimental::Interceptor* CreateServerInterceptor(grpc::experimental::ServerRpcInfo*) override {
+    return new Call(calls_);
+  }
+
+ private:
+  class Call final : public grpc::experimental::Interceptor {
+   public:
+    explicit Call(std::atomic<int>& calls) : calls_(calls) { ++calls_; }
+    ~Call() override { --calls_; }
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+    void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override { methods->Proceed(); }
+
+   private:
+    std::atomic<int>& calls_;
+  };
+
+  std::atomic<int>& calls_;
+};
+
+/// Has every client told to go (HTTP/2's GOAWAY): it asks no more here, and is answered what it has asked. gRPC 1.51
+/// has this for its own use only; by what it offers, Shutdown(), calls fail that come before the client has heard it.
+/// Weak, and used with the version that it was read in: another gRPC serves as well, and ends as Shutdown() does.
+extern "C" __attribute__((weak)) void send_goaways(grpc_server* server) __asm__("_ZN9grpc_core6Server11SendGoawaysEv");
+
+bool can_say_goodbye() {
+  return GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR == 51 && send_goaways != nullptr;
+}
+
+/// It wants a thread of gRPC's; an alarm's callback is on one.
+void say_goodbye(grpc::Server& server) {
+  const auto done = std::make_shared<std::promise<void>>();  // The callback's, until it has returned.
+  grpc::Alarm alarm;
+  alarm.Set(std::chrono::system_clock::now(), [&server, done](bool) {
+    send_goaways(server.c_server());
+    done->set_value();
+  });
+  done->get_future().wait();
 }
 
 class Server final : public GrpcServer {
  public:
-  Server(const GrpcOptions& options, const Service& service) : options_(options), service_(options_, service) {}
+  Server(const GrpcOptions& options, const Service& service)
+      : options_(options), service_(options_, service), listeners_(options.max_connections) {}
   ~Server() override { stop(std::chrono::milliseconds(0)); }
 
   Result<void> start() {
     grpc::ServerBuilder builder;
-    int port = 0;
-    const bool six = options_.address.find(':') != std::string::npos;
-    const auto address = fmt::format(fmt::runtime(six ? "[{}]:{}" : "{}:{}"), options_.address, options_.port);
     credentials_ = credentials(options_);
-    builder.AddListeningPort(address, credentials_, &port);
-    if (!options_.unix_socket.empty()) {
-      remove_stale(options_.unix_socket);
-      builder.AddListeningPort("unix:" + options_.unix_socket, grpc::InsecureServerCredentials());
-    }
+    VERGE_TRY(listeners_.open(options_, builder, credentials_));
     constexpr auto kLargest = static_cast<std::uint64_t>(std::numeric_limits<int>::max());
     builder.SetMaxReceiveMessageSize(static_cast<int>(std::min(kLargest, options_.max_message_bytes + kEnvelopeBytes)));
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.SetResourceQuota(grpc::ResourceQuota("inference").SetMaxThreads(kMaxThreads));
     builder.RegisterService(&service_);
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> count;
+    count.push_back(std::make_unique<CallCount>(unanswered_));
+    builder.experimental().SetInterceptorCreators(std::move(count));
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port == 0) {
-      return Error(ErrorCode::unavailable, "VRG-API-051",
-                   fmt::format("gRPC cannot listen on {}{}; stop what uses it, or choose another 'api: grpc: port' (0: "
-                               "any)",
-                               address, options_.unix_socket.empty() ? "" : " and unix:" + options_.unix_socket));
+    if (server_ == nullptr) {
+      return Error(ErrorCode::unavailable, "VRG-API-052", "gRPC does not start; GRPC_VERBOSITY=ERROR shows why");
     }
-    port_ = static_cast<std::uint16_t>(port);
-    if (!options_.unix_socket.empty()) ::chmod(options_.unix_socket.c_str(), 0660);
-    return {};
+    return listeners_.start();
   }
 
-  [[nodiscard]] std::uint16_t port() const noexcept override { return port_; }
+  [[nodiscard]] std::uint16_t port() const noexcept override { return listeners_.port(); }
   void stop(std::chrono::milliseconds patience) override {
     if (server_ == nullptr) return;
+    listeners_.stop();
+    if (can_say_goodbye()) {
+      part_from_clients(patience);
+      patience = kFarewell;
+    }
     server_->Shutdown(std::chrono::system_clock::now() + patience);
     server_->Wait();
     server_.reset();
-    std::error_code ignored;
-    if (!options_.unix_socket.empty()) std::filesystem::remove(options_.unix_socket, ignored);
   }
 
  private:
+  /// Until all have gone; those that do not hear are waited for as long as they are answered.
+  void part_from_clients(std::chrono::milliseconds patience) {
+    using Clock = std::chrono::steady_clock;
+    auto& connections = listeners_.connections();
+    for (const auto begun = Clock::now(); connections.count() > 0;) {
+      const auto passed = Clock::now() - begun;
+      if (passed >= kFarewell + patience) return;
+      if (passed >= kFarewell && unanswered_ == service_.idle_streams()) return;
+      say_goodbye(*server_);  // Anew: who was still shaking hands has done so meanwhile.
+      std::this_thread::sleep_for(kBetweenGoodbyes);
+    }
+  }
+
   const GrpcOptions options_;
   GrpcService service_;
   std::shared_ptr<grpc::ServerCredentials> credentials_;  ///< Asked as long as the server lives.
+  GrpcListeners listeners_;
+  std::atomic<int> unanswered_{0};
   std::unique_ptr<grpc::Server> server_;
-  std::uint16_t port_ = 0;
 };
 
 Result<std::unique_ptr<GrpcServer>> start(const GrpcOptions& options, const Service& service) {

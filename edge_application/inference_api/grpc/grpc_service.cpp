@@ -95,28 +95,38 @@ grpc::Status GrpcService::ModelInfer(Context* context, const inference::ModelInf
   return call(*context, [&] { return infer(*request, *response); });
 }
 
+void GrpcService::answer_in_stream(const inference::ModelInferRequest& request,
+                                   inference::ModelStreamInferResponse& response) const {
+  auto& answer = *response.mutable_infer_response();
+  if (const auto done = infer(request, answer); !done) {
+    answer.Clear();
+    answer.set_id(request.id());
+    response.set_error_message(done.error().text());
+  }
+  const auto final = request.parameters().find("triton_enable_empty_final_response");
+  if (final != request.parameters().end() && final->second.bool_param()) {
+    (*answer.mutable_parameters())["triton_final_response"].set_bool_param(true);
+  }
+}
+
 grpc::Status GrpcService::ModelStreamInfer(
     Context* context,
     grpc::ServerReaderWriter<inference::ModelStreamInferResponse, inference::ModelInferRequest>* stream) {
-  return call(*context, [&]() -> Result<void> {
-    inference::ModelInferRequest request;
-    inference::ModelStreamInferResponse response;
-    while (stream->Read(&request)) {
-      response.Clear();
-      auto& answer = *response.mutable_infer_response();
-      if (const auto done = infer(request, answer); !done) {
-        answer.Clear();
-        answer.set_id(request.id());
-        response.set_error_message(done.error().text());
-      }
-      const auto final = request.parameters().find("triton_enable_empty_final_response");
-      if (final != request.parameters().end() && final->second.bool_param()) {
-        (*answer.mutable_parameters())["triton_final_response"].set_bool_param(true);
-      }
-      if (!stream->Write(response)) break;
-    }
-    return {};
-  });
+  if (const auto admitted = admit(*context); !admitted) return status_of(admitted.error());
+  inference::ModelInferRequest request;
+  inference::ModelStreamInferResponse response;
+  const auto next = [&] {
+    ++idle_streams_;
+    const bool come = stream->Read(&request);
+    --idle_streams_;
+    return come;
+  };
+  while (next()) {
+    response.Clear();
+    answer_in_stream(request, response);
+    if (!stream->Write(response)) break;
+  }
+  return Status::OK;
 }
 
 grpc::Status GrpcService::ModelConfig(Context* context, const inference::ModelConfigRequest* request,

@@ -2,6 +2,7 @@
 // done is the same for HTTP.
 #pragma once
 
+#include <atomic>
 #include <functional>
 
 #include <grpc_service.grpc.pb.h>
@@ -67,6 +68,9 @@ class GrpcService final : public inference::GRPCInferenceService::Service {
   Status CudaSharedMemoryUnregister(Context* context, const inference::CudaSharedMemoryUnregisterRequest*,
                                     inference::CudaSharedMemoryUnregisterResponse*) override;
 
+  /// Streams that wait for their next request.
+  [[nodiscard]] int idle_streams() const noexcept { return idle_streams_; }
+
  private:
   [[nodiscard]] Result<void> admit(const Context& context) const;
   /// Admits the caller, does the work, gives the status of its error.
@@ -77,9 +81,12 @@ class GrpcService final : public inference::GRPCInferenceService::Service {
     return done ? Status::OK : status_of(done.error());
   }
   Result<void> infer(const inference::ModelInferRequest& request, inference::ModelInferResponse& response) const;
+  void answer_in_stream(const inference::ModelInferRequest& request,
+                        inference::ModelStreamInferResponse& response) const;
 
   const GrpcOptions& options_;
   const inference_api::Service& service_;
+  std::atomic<int> idle_streams_{0};
 };
 
 }  // namespace verge::inference_api

@@ -96,6 +96,7 @@ Notices::News Notices::take(pid_t from) {
     news.ready |= value_of(text, "READY") == "1";
     news.alive |= value_of(text, "WATCHDOG") == "1";
     const auto name = std::string(value_of(text, "FDNAME"));
+    if (value_of(text, "FDSTOREREMOVE") == "1") kept_.erase(name);
     const bool room = kept_.size() < process::kHandedOverLimit || kept_.contains(name);
     if (value_of(text, "FDSTORE") == "1" && sender.descriptor && !name.empty() && room) {
       kept_[name] = std::move(sender.descriptor);

@@ -97,11 +97,16 @@ Result<process::Child> Supervisor::spawn(const Choice& choice) {
   if (options_.watchdog.count() > 0) {
     variables.push_back(fmt::format("WATCHDOG_USEC={}", std::chrono::microseconds(options_.watchdog).count()));
   }
+  std::string names;
   for (const auto& [name, descriptor] : notices_.kept()) {
+    names += names.empty() ? name : ":" + name;
     program.descriptors.emplace_back(descriptor.number(),
                                      process::kFirstHandedOver + static_cast<int>(program.descriptors.size()));
   }
-  if (!program.descriptors.empty()) variables.push_back(fmt::format("LISTEN_FDS={}", program.descriptors.size()));
+  if (!program.descriptors.empty()) {
+    variables.push_back(fmt::format("LISTEN_FDS={}", program.descriptors.size()));
+    variables.push_back("LISTEN_FDNAMES=" + names);
+  }
   program.environment = std::move(variables);
   return process::Child::start(program);
 }

@@ -1,4 +1,4 @@
-#include "listener.hpp"
+#include "verge/http/listener.hpp"
 
 #include <array>
 #include <cerrno>

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "connection.hpp"
-#include "listener.hpp"
 #include "tls.hpp"
+#include "verge/http/listener.hpp"
 
 namespace verge::http {
 namespace {

@@ -43,15 +43,18 @@ ServiceManager ServiceManager::from_environment() {
   }
   const auto count = number(take("LISTEN_FDS"));
   const auto owner = number(take("LISTEN_PID"));
-  take("LISTEN_FDNAMES");
+  const auto all_names = take("LISTEN_FDNAMES");
   take("WATCHDOG_PID");
   // verge-launcher cannot know the number of a process before there is one.
   const bool ours = owner ? *owner == ::getpid() : manager.launcher_;
   if (!count || !ours) return manager;
+  std::string_view names = all_names;
   for (int i = 0; i < std::min<long>(*count, kHandedOverLimit); ++i) {
     const int given = kFirstHandedOver + i;
     ::fcntl(given, F_SETFD, FD_CLOEXEC);
-    manager.kept_.emplace_back(given);
+    const auto name = names.substr(0, names.find(':'));
+    names.remove_prefix(std::min(name.size() + 1, names.size()));
+    manager.kept_.push_back({Descriptor(given), std::string(name)});
   }
   return manager;
 }
@@ -64,6 +67,12 @@ bool ServiceManager::keep(int descriptor, std::string_view name) const noexcept 
   std::string state = "FDSTORE=1\nFDNAME=";
   state += name;
   return send(state, descriptor);
+}
+
+void ServiceManager::forget(std::string_view name) const noexcept {
+  std::string state = "FDSTOREREMOVE=1\nFDNAME=";
+  state += name;
+  (void)send(state, -1);
 }
 
 bool ServiceManager::send(std::string_view state, int descriptor) const noexcept {

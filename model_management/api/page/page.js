@@ -2,7 +2,7 @@
 const REFRESH_MS = 2000;
 const SHOWN_DEPLOYMENTS = 20;
 const DEPLOYMENT_HEADS = ["Device", "State", "Version", "Reason", "Fetched", "Changed"];
-const TONES = { trusted: "good", online: "good", committed: "good", done: "good", offline: "warn", waiting: "warn",
+const TONES = { trusted: "good", endorsed: "good", online: "good", committed: "good", done: "good", offline: "warn", waiting: "warn",
   skipped: "warn", rolled_back: "bad", refused: "bad", failed: "bad", conflict: "bad", revoked: "bad", pending: "busy",
   downloading: "busy", verifying: "busy", installing: "busy", testing: "busy", running: "busy" };
 const find = (id) => document.getElementById(id);
@@ -76,6 +76,7 @@ function measured(state) {
   if (!state) return [];
   const reason = state.held || state.reason;
   return [" ", pill(state.verdict === "none" ? "not measured" : state.verdict),
+    ...(state.endorsed ? [" ", pill("endorsed")] : []),
     reason ? element("div", { class: "reason" }, reason.message) : null];
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -77,6 +78,29 @@ TEST_F(ManagerTest, StatesAndDescriptorsGoToIt) {
   EXPECT_THAT(text, HasSubstr("FDSTORE=1"));
   EXPECT_THAT(text, HasSubstr("FDNAME=api"));
   EXPECT_TRUE(with);
+  manager.forget("api");
+  EXPECT_EQ(take(), std::pair(std::string("FDSTOREREMOVE=1\nFDNAME=api"), false));
+}
+
+TEST_F(ManagerTest, WhatWasKeptHasItsName) {
+  // The numbers that are handed over may be anybody's in this process.
+  const auto are_read = [](const char* given) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      for (const int number : {3, 4, 5}) ::dup2(STDERR_FILENO, number);
+      ::setenv("LISTEN_FDS", "3", 1);
+      ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
+      if (given != nullptr) ::setenv("LISTEN_FDNAMES", given, 1);
+      std::string all;
+      for (const auto& one : ServiceManager::from_environment().take_kept()) all += one.name + ';';
+      ::_exit(all == (given == nullptr ? ";;;" : "api;grpc;;") ? 0 : 1);
+    }
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    return status == 0;
+  };
+  EXPECT_TRUE(are_read("api:grpc"));
+  EXPECT_TRUE(are_read(nullptr)) << "an older verge-launcher tells none";
 }
 
 TEST_F(ManagerTest, OnlyWhatIsMeantForThisProcessIsTaken) {

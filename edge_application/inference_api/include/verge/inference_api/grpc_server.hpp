@@ -3,11 +3,13 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "verge/base/error.hpp"
 #include "verge/http/server.hpp"
@@ -20,6 +22,10 @@ struct GrpcOptions {
   std::uint16_t port = 0;   ///< 0: the system chooses.
   std::string unix_socket;  ///< Listened on as well, without TLS and without asking for tokens. Empty: none.
   std::uint64_t max_message_bytes = std::uint64_t{64} << 20U;
+  std::size_t max_connections = 1024;  ///< More are closed at once.
+  std::vector<int> kept;               ///< As http::ServerOptions::kept.
+  /// As http::ServerOptions::keep.
+  std::function<bool(int listening_socket, bool is_unix)> keep;
   /// Certificates, asked for at each handshake, from any thread: the same pointer while nothing is new. Empty: no TLS.
   std::function<std::shared_ptr<const http::Tls>()> tls;
   /// Whether a client on TCP may call, by its "authorization" and whether it showed a certificate. Empty: all may.
@@ -33,7 +39,9 @@ class GrpcServer {
   GrpcServer(const GrpcServer&) = delete;
   GrpcServer& operator=(const GrpcServer&) = delete;
   [[nodiscard]] virtual std::uint16_t port() const noexcept = 0;
-  /// Lets running calls end, at most `patience`.
+  /// Sends the clients away, to the program that follows where the sockets are kept: what they have asked is answered,
+  /// at most `patience` long, and what they ask next waits there. Streams that are waiting for a request end
+  /// (UNAVAILABLE).
   virtual void stop(std::chrono::milliseconds patience) = 0;
 
  protected:
@@ -41,7 +49,8 @@ class GrpcServer {
 };
 
 /// Loads the part and starts it; `service` must outlive it. Errors: unavailable (VRG-API-050 the part is not installed;
-/// 051 the port is taken), failed_precondition (VRG-API-050 the part of another version).
+/// 051 an address is taken; 052 the system gives too little), failed_precondition (VRG-API-050 the part of another
+/// version).
 Result<std::unique_ptr<GrpcServer>> start_grpc(const GrpcOptions& options, const Service& service);
 
 /// What the part exports as verge_grpc_part_entry(). Both sides are of one build: `version` says so.

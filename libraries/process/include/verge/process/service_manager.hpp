@@ -17,6 +17,12 @@ namespace verge::process {
 inline constexpr int kFirstHandedOver = 3;
 inline constexpr std::size_t kHandedOverLimit = 64;
 
+/// A descriptor that was kept over a restart.
+struct KeptDescriptor {
+  Descriptor descriptor;
+  std::string name;  ///< That keep() was given. Empty: whoever kept it does not tell.
+};
+
 /// Used by one thread at a time, but for notify() and keep().
 class ServiceManager {
  public:
@@ -32,12 +38,14 @@ class ServiceManager {
   /// How often a sign of life is due at least; zero: never.
   [[nodiscard]] std::chrono::milliseconds watchdog() const noexcept { return watchdog_; }
   /// Listening sockets that were kept; none after the first call.
-  [[nodiscard]] std::vector<Descriptor> take_kept() noexcept { return std::exchange(kept_, {}); }
+  [[nodiscard]] std::vector<KeptDescriptor> take_kept() noexcept { return std::exchange(kept_, {}); }
 
   /// Tells a state, such as "READY=1". What nobody takes is lost. Thread-safe.
   void notify(std::string_view state) const noexcept;
-  /// Has a descriptor kept over a restart. False: nobody keeps it. Thread-safe.
+  /// Has a descriptor kept over a restart, under a name without ':'. False: nobody keeps it. Thread-safe.
   bool keep(int descriptor, std::string_view name) const noexcept;
+  /// What was kept under this name is not needed any more. Thread-safe.
+  void forget(std::string_view name) const noexcept;
 
  private:
   [[nodiscard]] bool send(std::string_view state, int descriptor) const noexcept;
@@ -46,7 +54,7 @@ class ServiceManager {
   std::string release_;
   bool launcher_ = false;
   std::chrono::milliseconds watchdog_{0};
-  std::vector<Descriptor> kept_;
+  std::vector<KeptDescriptor> kept_;
 };
 
 }  // namespace verge::process

@@ -1,12 +1,12 @@
-// Listener: a socket that clients come to.
+// Listener: a socket that clients come to. It can outlive the program that made it.
 #pragma once
 
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include "channel.hpp"
 #include "verge/base/error.hpp"
+#include "verge/http/descriptor.hpp"
 
 namespace verge::http {
 
