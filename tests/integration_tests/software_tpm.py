@@ -1,6 +1,7 @@
 """A TPM for tests: swtpm, the real program."""
 
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -40,7 +41,12 @@ class SoftwareTpm:
         self.process = subprocess.Popen(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.folder}", "--server", address,
                                          "--ctrl", f"{address}.ctrl", "--flags", "not-need-init,startup-clear"],
                                         stderr=subprocess.DEVNULL)
-        wait_for(lambda: (self.folder / "socket").exists(), what="TPM")
+        wait_for(self.listens, what="TPM")
+
+    def listens(self):
+        """The name is there before anybody listens at it."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.folder / "socket")) == 0
 
     def stop(self):
         self.process.kill()

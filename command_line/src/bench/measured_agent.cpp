@@ -40,7 +40,7 @@ Result<std::unique_ptr<MeasuredAgent>> MeasuredAgent::start(const std::filesyste
   const auto file = agent->folder_.path() / "edge_config.json";
   VERGE_TRY(write_file(file, std::string_view(wire::write_json(wire::to_node(configuration)))));
   const auto log = agent->folder_.path() / "agent.log";
-  const process::Descriptor out(::open(log.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
+  const Descriptor out(::open(log.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
   VERGE_ASSIGN(auto child, process::Child::start({agent_program(),
                                                   {"--config", file.string()},
                                                   {{out.number(), STDOUT_FILENO}, {out.number(), STDERR_FILENO}}}));

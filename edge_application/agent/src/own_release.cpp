@@ -12,8 +12,8 @@
 #include <fmt/format.h>
 
 #include "trial.hpp"
+#include "verge/base/descriptor.hpp"
 #include "verge/base/file.hpp"
-#include "verge/process/descriptor.hpp"
 
 namespace verge::agent {
 namespace {
@@ -41,14 +41,14 @@ Error cannot_write(const fs::path& path, int reason) {
 }
 
 Result<void> sync(const fs::path& path) {
-  const process::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file || ::fsync(file.number()) != 0) return cannot_write(path, errno);
   return {};
 }
 
 /// Copies what is in the store; what was encrypted there is readable here: a release holds no secret.
 Result<void> copy(update::OpenedFile& from, const fs::path& to) {
-  const process::Descriptor out(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
+  const Descriptor out(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
   if (!out) return cannot_write(to, errno);
   std::vector<std::byte> piece(kPieceBytes);
   for (std::uint64_t at = 0; at < from.size_bytes();) {

@@ -58,8 +58,8 @@ Result<Ended> run_apart(const std::filesystem::path& program, const std::vector<
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     return Error(ErrorCode::unavailable, "VRG-AGT-005", fmt::format("cannot make a pipe: {}", std::strerror(errno)));
   }
-  const process::Descriptor in(ends[0]);
-  process::Descriptor out(ends[1]);
+  const Descriptor in(ends[0]);
+  Descriptor out(ends[1]);
   std::vector<std::pair<int, int>> descriptors{{out.number(), STDOUT_FILENO}};
   if (with_errors) descriptors.emplace_back(out.number(), STDERR_FILENO);
   process::Program order{program, arguments, std::move(descriptors)};

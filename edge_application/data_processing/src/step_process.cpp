@@ -93,8 +93,8 @@ Result<void> StepProcess::start() {
     return Error(ErrorCode::unavailable, "VRG-STP-003",
                  fmt::format("no channel for the process of custom steps: {}", std::strerror(errno)));
   }
-  process::Descriptor words(ends[0]);
-  process::Descriptor error_output(ends[1]);
+  Descriptor words(ends[0]);
+  Descriptor error_output(ends[1]);
   auto child = steps_.starter.start({steps_.options.worker,
                                      {},
                                      {{theirs.number(), kChannelNumber}, {error_output.number(), kErrorOutput}},

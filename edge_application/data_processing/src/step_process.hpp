@@ -53,7 +53,7 @@ class StepProcess {
     process::Child child;
     process::Channel channel;
     process::SandboxWatch watch;
-    process::Descriptor words;  ///< What it writes to its error output.
+    Descriptor words;  ///< What it writes to its error output.
   };
   /// Why there is no answer.
   struct Silence {

@@ -40,7 +40,7 @@ bool replace_standard_streams() {
 }
 
 int run() {
-  process::Channel channel(process::Descriptor(kChannelNumber), kPacketLimitBytes);
+  process::Channel channel(Descriptor(kChannelNumber), kPacketLimitBytes);
   process::Packet packet;
   StepFrame frame;
   if (channel.receive(packet) != process::Channel::Outcome::received || packet.bytes.size() < sizeof(frame)) {
@@ -56,7 +56,7 @@ int run() {
   const auto program = order.at("program").get<std::vector<std::string>>();
   bool ready = replace_standard_streams() && ::chdir(order.at("package").get<std::string>().c_str()) == 0;
   std::string problem = ready ? "" : std::string("cannot enter the package's folder: ") + std::strerror(errno);
-  process::Descriptor reports;
+  Descriptor reports;
   if (ready) {
     auto confined = process::confine(confinement);
     ready = confined.has_value();

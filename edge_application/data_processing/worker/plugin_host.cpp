@@ -45,7 +45,7 @@ class PluginHost {
     bool failed = false;
   };
 
-  void handle(const StepFrame& frame, std::span<const std::byte> content, process::Descriptor descriptor) {
+  void handle(const StepFrame& frame, std::span<const std::byte> content, Descriptor descriptor) {
     switch (frame.kind) {
       case StepKind::load: return load({reinterpret_cast<const char*>(content.data()), content.size()});
       case StepKind::given: return take(given_, std::move(descriptor), frame.size_bytes);
@@ -63,7 +63,7 @@ class PluginHost {
     channel_.send(std::as_bytes(std::span(&frame, 1)), std::as_bytes(std::span(text)));
   }
 
-  static void take(process::SharedMemory& memory, process::Descriptor descriptor, std::size_t size_bytes) {
+  static void take(process::SharedMemory& memory, Descriptor descriptor, std::size_t size_bytes) {
     auto opened = process::SharedMemory::open(std::move(descriptor), size_bytes);
     if (opened) memory = std::move(*opened);
   }

@@ -72,7 +72,7 @@ Result<void> GrpcListeners::open(const GrpcOptions& options, grpc::ServerBuilder
 }
 
 Result<void> GrpcListeners::start() {
-  end_ = http::Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  end_ = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!end_) {
     return Error(ErrorCode::unavailable, "VRG-API-052",
                  "gRPC does not start: the system gives no more file descriptors; raise the limit (ulimit -n)");

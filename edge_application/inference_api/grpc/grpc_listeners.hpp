@@ -64,7 +64,7 @@ class GrpcListeners {
 
   std::vector<Door> doors_;  ///< The first is TCP.
   GivenConnections connections_;
-  http::Descriptor end_;
+  Descriptor end_;
   std::thread thread_;
 };
 

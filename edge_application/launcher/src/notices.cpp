@@ -35,7 +35,7 @@ std::string_view value_of(std::string_view text, std::string_view name) {
 /// What came with a message: who sent it, and a descriptor.
 struct Sender {
   pid_t id = 0;
-  process::Descriptor descriptor;
+  Descriptor descriptor;
 };
 
 Sender sender_of(msghdr& message) {
@@ -50,7 +50,7 @@ Sender sender_of(msghdr& message) {
       for (std::size_t at = 0; CMSG_LEN(at + sizeof(int)) <= head->cmsg_len; at += sizeof(int)) {
         int number = -1;
         std::memcpy(&number, CMSG_DATA(head) + at, sizeof number);
-        sender.descriptor = process::Descriptor(number);  // Of several the last.
+        sender.descriptor = Descriptor(number);  // Of several the last.
       }
     }
   }
@@ -63,7 +63,7 @@ Result<Notices> Notices::open() {
   Notices notices;
   std::random_device random;
   notices.name_ = fmt::format("@verge-launcher-{}-{:08x}{:08x}", ::getpid(), random(), random());
-  notices.socket_ = process::Descriptor(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  notices.socket_ = Descriptor(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, notices.name_.data(), notices.name_.size());

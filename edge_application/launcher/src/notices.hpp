@@ -6,8 +6,8 @@
 #include <map>
 #include <string>
 
+#include "verge/base/descriptor.hpp"
 #include "verge/base/error.hpp"
-#include "verge/process/descriptor.hpp"
 
 namespace verge::launcher {
 
@@ -21,7 +21,7 @@ class Notices {
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] int number() const noexcept { return socket_.number(); }
   /// By name.
-  [[nodiscard]] const std::map<std::string, process::Descriptor>& kept() const noexcept { return kept_; }
+  [[nodiscard]] const std::map<std::string, Descriptor>& kept() const noexcept { return kept_; }
 
   struct News {
     bool ready = false;
@@ -31,9 +31,9 @@ class Notices {
   News take(pid_t from);
 
  private:
-  process::Descriptor socket_;
+  Descriptor socket_;
   std::string name_;
-  std::map<std::string, process::Descriptor> kept_;
+  std::map<std::string, Descriptor> kept_;
 };
 
 }  // namespace verge::launcher

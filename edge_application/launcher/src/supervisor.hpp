@@ -62,7 +62,7 @@ class Supervisor {
   SupervisorOptions options_;
   Releases releases_;
   Notices notices_;
-  process::Descriptor signals_;
+  Descriptor signals_;
   bool told_to_end_ = false;
   bool anything_was_ready_ = false;
   bool follows_another_ = false;  ///< The agent before has asked for what starts now.

@@ -176,7 +176,12 @@ Result<void> make_durable_folder(FileSystem& system, const std::string& path) {
     VERGE_TRY(make_durable_folder(system, parent));
     made = system.make_folder(path);
   }
-  if (made) return sync_path(system, parent);
+  if (made) {
+    auto synced = sync_path(system, parent);
+    // Else a later call would find it, and take its name for durable.
+    if (!synced) (void)system.remove_folder(path).has_value();
+    return synced;
+  }
   if (made.error() == EEXIST) return {};
   return file_error("make the folder", path, made.error());
 }

@@ -21,10 +21,6 @@ Io of_errno() noexcept {
 
 }  // namespace
 
-Descriptor::~Descriptor() {
-  if (number_ >= 0) ::close(number_);
-}
-
 Channel::Channel(Descriptor socket, const std::shared_ptr<SSL_CTX>& context) : socket_(std::move(socket)) {
   if (context == nullptr) return;
   tls_.reset(SSL_new(context.get()));

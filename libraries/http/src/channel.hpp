@@ -8,7 +8,7 @@
 
 #include <openssl/ssl.h>
 
-#include "verge/http/descriptor.hpp"
+#include "verge/base/descriptor.hpp"
 
 namespace verge::http {
 

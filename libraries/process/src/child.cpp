@@ -34,11 +34,6 @@ Error not_started(const std::filesystem::path& executable, int reason) {
 
 }  // namespace
 
-void Descriptor::reset() noexcept {
-  if (number_ >= 0) ::close(number_);
-  number_ = -1;
-}
-
 std::string Ending::text() const {
   if (signal == 0) return fmt::format("ended with status {}", exit_status);
   return fmt::format("ended by signal {} ({})", signal, ::strsignal(signal));

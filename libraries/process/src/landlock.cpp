@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "verge/process/descriptor.hpp"
+#include "verge/base/descriptor.hpp"
 
 namespace verge::process {
 namespace {

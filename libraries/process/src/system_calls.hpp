@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "verge/process/descriptor.hpp"
+#include "verge/base/descriptor.hpp"
 
 namespace verge::process {
 

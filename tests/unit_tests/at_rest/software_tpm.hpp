@@ -9,7 +9,10 @@
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
+#include "verge/base/descriptor.hpp"
 #include "verge/base/file.hpp"
 #include "verge/process/child.hpp"
 
@@ -28,9 +31,7 @@ class SoftwareTpm {
                                 "--ctrl", address + ".ctrl", "--flags", "not-need-init,startup-clear"}});
     ASSERT_TRUE(started) << started.error().text();
     program_.emplace(std::move(*started));
-    for (int i = 0; i < 200 && !std::filesystem::exists(socket()); ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
+    for (int i = 0; i < 2000 && !listens(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   /// As the machine does.
   void stop() {
@@ -58,6 +59,14 @@ class SoftwareTpm {
   void clear() const { run("tpm2_clear", {"-c", "p"}); }
 
  private:
+  /// The name is there before anybody listens at it.
+  [[nodiscard]] bool listens() const {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    socket().string().copy(address.sun_path, sizeof address.sun_path - 1);
+    const Descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    return ::connect(probe.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  }
   [[nodiscard]] std::filesystem::path socket() const { return folder_.path() / "socket"; }
 
   TemporaryFolder folder_;

@@ -9,8 +9,8 @@
 #include <grpcpp/grpcpp.h>
 
 #include "served.hpp"
+#include "verge/base/descriptor.hpp"
 #include "verge/base/file.hpp"
-#include "verge/http/descriptor.hpp"
 #include "verge/inference_api/grpc_server.hpp"
 
 namespace verge::inference_api {
@@ -112,7 +112,7 @@ TEST_F(GrpcHandover, WhoAsksBetweenTwoServersIsAnsweredByTheSecond) {
 
 TEST_F(GrpcHandover, WhoDoesNotHearIsNotWaitedForLong) {
   auto server = start(options());
-  const http::Descriptor deaf(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const Descriptor deaf(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in place{};
   place.sin_family = AF_INET;
   place.sin_port = htons(server->port());

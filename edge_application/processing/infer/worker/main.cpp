@@ -54,7 +54,7 @@ json description(std::span<const TensorSpec> tensors) {
 }
 
 int serve() {
-  Channel control{process::Descriptor(kControlNumber)};
+  Channel control{Descriptor(kControlNumber)};
   Message message;
   if (control.receive(message) != Channel::Outcome::received || message.frame.kind != Kind::load) {
     std::fputs("verge-engine-worker is started by verge-agent, not by hand\n", stderr);

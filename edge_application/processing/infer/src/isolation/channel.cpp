@@ -28,7 +28,7 @@ bool Message::places(std::size_t count, std::vector<TensorPlace>& out) const {
   return std::ranges::all_of(out, [](const TensorPlace& place) { return place.rank <= VERGE_ENGINE_MAX_RANK; });
 }
 
-Channel::Channel(process::Descriptor socket) : packets_(std::move(socket), sizeof(Frame) + kContentLimitBytes) {}
+Channel::Channel(Descriptor socket) : packets_(std::move(socket), sizeof(Frame) + kContentLimitBytes) {}
 
 bool Channel::send(const Frame& frame, std::span<const std::byte> content, int descriptor) {
   return packets_.send(std::as_bytes(std::span(&frame, 1)), content, descriptor);

@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "verge/base/descriptor.hpp"
 #include "verge/engines/abi.h"
 #include "verge/process/channel.hpp"
-#include "verge/process/descriptor.hpp"
 
 namespace verge::processing::isolation {
 
@@ -57,7 +57,7 @@ std::uint64_t lay_out(std::span<TensorPlace> places);
 struct Message {
   Frame frame;
   std::span<const std::byte> content;  ///< Valid until the next one.
-  process::Descriptor descriptor;
+  Descriptor descriptor;
 
   [[nodiscard]] std::string_view text() const noexcept {
     return {reinterpret_cast<const char*>(content.data()), content.size()};
@@ -69,9 +69,9 @@ struct Message {
 /// One end. Used by one thread at a time.
 class Channel {
  public:
-  explicit Channel(process::Descriptor socket);
+  explicit Channel(Descriptor socket);
   /// Both ends; unusable ones (number() < 0) when the system gives none.
-  static std::pair<process::Descriptor, process::Descriptor> pair() { return process::Channel::pair(); }
+  static std::pair<Descriptor, Descriptor> pair() { return process::Channel::pair(); }
 
   /// False: the other side has gone, or the content is too large.
   bool send(const Frame& frame, std::span<const std::byte> content = {}, int descriptor = -1);

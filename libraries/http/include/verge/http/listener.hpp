@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "verge/base/descriptor.hpp"
 #include "verge/base/error.hpp"
-#include "verge/http/descriptor.hpp"
 
 namespace verge::http {
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "verge/process/descriptor.hpp"
+#include "verge/base/descriptor.hpp"
 
 namespace verge::process {
 

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "verge/base/descriptor.hpp"
 #include "verge/base/error.hpp"
-#include "verge/process/descriptor.hpp"
 
 namespace verge::process {
 

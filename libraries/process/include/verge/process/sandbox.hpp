@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "verge/base/descriptor.hpp"
 #include "verge/base/error.hpp"
-#include "verge/process/descriptor.hpp"
 
 namespace verge::process {
 

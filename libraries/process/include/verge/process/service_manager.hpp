@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "verge/process/descriptor.hpp"
+#include "verge/base/descriptor.hpp"
 
 namespace verge::process {
 

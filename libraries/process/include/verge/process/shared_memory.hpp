@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <span>
 
+#include "verge/base/descriptor.hpp"
 #include "verge/base/error.hpp"
-#include "verge/process/descriptor.hpp"
 
 namespace verge::process {
 
