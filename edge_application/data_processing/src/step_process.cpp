@@ -321,7 +321,7 @@ Error StepProcess::bury(const wire::CustomStep& step, const Silence& silence) {
     told.what = ending ? ending->text() : "closed its channel";
   }
   running_->child.kill();
-  const Error error = error_of(step, told, take_words());
+  Error error = error_of(step, told, take_words());
   running_.reset();
   {
     const std::lock_guard lock(steps_.mutex);

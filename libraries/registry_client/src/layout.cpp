@@ -178,7 +178,7 @@ Result<std::unique_ptr<ArtifactStore>> open_layout(const std::filesystem::path& 
 }
 
 Result<void> prune_layout(const std::filesystem::path& folder, const std::vector<std::string>& keep,
-                          std::shared_ptr<Blobs> blobs) {
+                          const std::shared_ptr<Blobs>& blobs) {
   if (!package::is_layout(folder)) return {};
   VERGE_ASSIGN(Node index, read_index(folder));
   auto& entries = entries_of(index);

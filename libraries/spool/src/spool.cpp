@@ -68,7 +68,7 @@ Spool::State::State(FileSystem& file_system, Options chosen)
 
 /// A disk that is full keeps nobody from starting: what comes waits in memory until there is room for the folder.
 Result<void> Spool::State::make_folder() {
-  const auto made = make_durable_folder(system_, options_.folder.string());
+  auto made = make_durable_folder(system_, options_.folder.string());
   has_folder_ = made.has_value();
   return made;
 }

@@ -22,6 +22,6 @@ Result<std::unique_ptr<ArtifactStore>> open_layout(const std::filesystem::path& 
 /// Takes what no tag of `keep` names, and no artifact that one of them names, out of a layout. Errors: as
 /// open_layout().
 Result<void> prune_layout(const std::filesystem::path& folder, const std::vector<std::string>& keep,
-                          std::shared_ptr<Blobs> blobs);
+                          const std::shared_ptr<Blobs>& blobs);
 
 }  // namespace verge::registry_client
