@@ -9,6 +9,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/write.hpp>
 
+#include "socket_keeper.hpp"
 #include "verge/base/file.hpp"
 #include "verge/http/server.hpp"
 
@@ -44,27 +45,15 @@ class Handover : public testing::Test {
  protected:
   ServerOptions options() {
     ServerOptions options;
-    options.kept = kept_;
+    options.kept = keeper_.kept();
     options.unix_socket = folder_.path() / "socket";
-    options.keep = [this](int socket, bool) {
-      mine_.push_back(::fcntl(socket, F_DUPFD_CLOEXEC, 0));
-      return true;
-    };
+    options.keep = [this](int socket, bool) { return keeper_.keep(socket); };
     return options;
   }
-  /// As a service manager does it between two programs.
-  void hand_over() {
-    for (const int number : kept_) ::close(number);
-    kept_ = std::exchange(mine_, {});
-  }
-  ~Handover() override {
-    hand_over();
-    hand_over();
-  }
+  void hand_over() { keeper_.hand_over(); }
 
   TemporaryFolder folder_ = std::move(*TemporaryFolder::create("verge-handover-"));
-  std::vector<int> kept_;
-  std::vector<int> mine_;
+  test::SocketKeeper keeper_;
   asio::io_context io_;
 };
 

@@ -9,6 +9,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "served.hpp"
+#include "socket_keeper.hpp"
 #include "verge/base/descriptor.hpp"
 #include "verge/base/file.hpp"
 #include "verge/inference_api/grpc_server.hpp"
@@ -65,30 +66,18 @@ class GrpcHandover : public test::Served {
  protected:
   GrpcOptions options() {
     GrpcOptions options;
-    options.kept = kept_;
+    options.kept = keeper_.kept();
     options.unix_socket = folder_.path() / "socket";
-    options.keep = [this](int socket, bool) {
-      mine_.push_back(::fcntl(socket, F_DUPFD_CLOEXEC, 0));
-      return true;
-    };
+    options.keep = [this](int socket, bool) { return keeper_.keep(socket); };
     return options;
   }
-  /// As a service manager does it between two programs.
-  void hand_over() {
-    for (const int number : kept_) ::close(number);
-    kept_ = std::exchange(mine_, {});
-  }
-  ~GrpcHandover() override {
-    hand_over();
-    hand_over();
-  }
+  void hand_over() { keeper_.hand_over(); }
   std::unique_ptr<GrpcServer> start(const GrpcOptions& options) { return std::move(*start_grpc(options, service_)); }
   static std::string at(std::uint16_t port) { return "127.0.0.1:" + std::to_string(port); }
   [[nodiscard]] std::string local() const { return "unix:" + (folder_.path() / "socket").string(); }
 
   TemporaryFolder folder_ = std::move(*TemporaryFolder::create("verge-grpc-"));
-  std::vector<int> kept_;
-  std::vector<int> mine_;
+  http::test::SocketKeeper keeper_;
 };
 
 TEST_F(GrpcHandover, WhoAsksBetweenTwoServersIsAnsweredByTheSecond) {
