@@ -1,8 +1,10 @@
 // verge login, hub, agent.
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <iterator>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -66,12 +68,17 @@ int run_beside(const char* name, const std::vector<std::string>& rest) {
                 Format::table);
 }
 
-void add_start(CLI::App& group, Action& action, const char* program, const char* help) {
-  auto* verb = group.add_subcommand("start", help);
+/// A verb whose options are those of another program, of that one's `own` verb where it has one.
+void add_beside(CLI::App& group, Action& action, const char* name, const char* help, const char* program,
+                std::vector<std::string> own = {}) {
+  auto* verb = group.add_subcommand(name, help);
   verb->allow_extras();
   verb->prefix_command();
-  verb->callback(
-      [verb, program, &action] { action = [rest = verb->remaining(), program] { return run_beside(program, rest); }; });
+  verb->callback([verb, program, own = std::move(own), &action] {
+    auto arguments = own;
+    std::ranges::copy(verb->remaining(), std::back_inserter(arguments));
+    action = [arguments = std::move(arguments), program] { return run_beside(program, arguments); };
+  });
 }
 
 Result<void> create_token(HubSession& hub, const TokenOptions& options) {
@@ -152,8 +159,16 @@ void add_login_commands(CLI::App& app, Action& action) {
 
   auto* hub = app.add_subcommand("hub", "Start a hub; look at it; make tokens for people and scripts");
   hub->require_subcommand(1);
-  add_start(*hub, action, "verge-hub",
-            "Start a hub here; options as of verge-hub\n\nExample:\n  verge hub start --data hub");
+  add_beside(*hub, action, "start",
+             "Start a hub here; options as of verge-hub\n\nExample:\n  verge hub start --data hub", "verge-hub");
+  add_beside(*hub, action, "backup",
+             "Make an encrypted backup of a hub's folder, while it runs; options as of verge-hub backup\n\nExample:\n"
+             "  verge hub backup 2026-11-27.backup --data hub --passphrase-file passphrase.txt",
+             "verge-hub", {"backup"});
+  add_beside(*hub, action, "restore",
+             "Make a hub's folder from a backup; options as of verge-hub restore\n\nExample:\n"
+             "  verge hub restore 2026-11-27.backup --data hub --passphrase-file passphrase.txt",
+             "verge-hub", {"restore"});
   add_hub_verb<HubOptions>(*hub, action, "status", "What hub this is, and what you may do there", hub_status);
   add_registry_verbs(*hub, action);
   auto* token = hub->add_subcommand("token", "Tokens of people and scripts");
@@ -178,9 +193,10 @@ void add_login_commands(CLI::App& app, Action& action) {
 
   auto* agent = app.add_subcommand("agent", "Start an agent; ask a running one how it is; releases of the agent");
   agent->require_subcommand(1);
-  add_start(
-      *agent, action, "verge-agent",
-      "Start an agent here; options as of verge-agent\n\nExample:\n  verge agent start --config edge_config.yaml");
+  add_beside(
+      *agent, action, "start",
+      "Start an agent here; options as of verge-agent\n\nExample:\n  verge agent start --config edge_config.yaml",
+      "verge-agent");
   auto* status = agent->add_subcommand("status", "What an agent on this device reports, as JSON");
   auto agent_options = std::make_shared<AgentOptions>();
   status->add_option("--url", agent_options->url, "Address of its API")->capture_default_str();

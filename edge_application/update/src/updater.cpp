@@ -186,7 +186,7 @@ std::int64_t Updater::step() {
   if (!s.keep_desired()) return kRetryMs;
   const auto before = s.revision();
   std::int64_t wait = kIdleMs;
-  if (s.remove_one()) {
+  if (!s.desired->frozen && s.remove_one()) {
     s.publish();
     return 0;
   }

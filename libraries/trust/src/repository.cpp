@@ -186,6 +186,18 @@ Result<bool> Repository::renew(std::int64_t now_s) {
   return true;
 }
 
+Result<void> Repository::skip_versions(std::int64_t now_s) {
+  State& state = *state_;
+  const auto skip = [&](std::int64_t& version) { version = std::max(version, now_s); };
+  skip(state.timestamp.header.version);
+  skip(state.snapshot.header.version);
+  if (!state.holds(kTargets)) return state.write_snapshot(state.snapshot.files, now_s);
+  for (const auto& [name, role] : state.roles) {
+    if (state.holds_targets_role(name)) skip(state.snapshot.files.find(name + ".json")->second.version);
+  }
+  return state.sign_targets_again(now_s);
+}
+
 Result<void> Repository::rotate(std::string_view role, std::int64_t now_s) {
   State& state = *state_;
   if (!is_top_level(role)) {

@@ -1,5 +1,8 @@
 #include "verge/wire/document.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cctype>
 #include <charconv>
 #include <iterator>
 #include <set>
@@ -311,12 +314,17 @@ void write_json_indented(std::string& out, const Node& node, int indent) {
   out += map ? '}' : ']';
 }
 
+/// What YAML's versions take for something else than a text, in capitals, too.
+constexpr std::array<std::string_view, 9> kYamlWords{"true", "false", "null", "yes", "no", "on", "off", "y", "n"};
+
 /// A text as YAML: bare where nothing else could be meant, else in JSON's quotes.
 std::string yaml_text(const std::string& text) {
   constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./";
   const bool bare = !text.empty() && text.find_first_not_of(kPlain) == std::string::npos &&
                     std::isalpha(static_cast<unsigned char>(text.front())) != 0;
-  if (bare && text != "true" && text != "false" && text != "null") return text;
+  std::string word = text;
+  std::ranges::transform(word, word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (bare && std::ranges::find(kYamlWords, word) == kYamlWords.end()) return text;
   return json_scalar(Node::string(text));
 }
 

@@ -2,14 +2,17 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include "delta_child.hpp"
+#include "verge/base/file.hpp"
 #include "verge/crypto/certificate.hpp"
 #include "verge/hub/api.hpp"
+#include "verge/hub/backup.hpp"
 #include "verge/hub/registry.hpp"
 
 namespace {
@@ -25,6 +28,11 @@ struct Options {
   bool deltas = true;
   verge::hub::TelemetrySetup telemetry;
   std::uint64_t delta_limit_bytes = verge::hub::DeltaSetup{}.largest_file_bytes;
+};
+
+struct BackupOptions {
+  std::filesystem::path file;
+  std::filesystem::path passphrase_file;
 };
 
 std::int64_t now_ms() {
@@ -125,6 +133,53 @@ int run(const Options& options) {
   return 0;
 }
 
+verge::Result<std::string> passphrase_of(const BackupOptions& options) {
+  constexpr std::uint64_t kLimitBytes = 4096;
+  if (!options.passphrase_file.empty()) {
+    VERGE_ASSIGN(auto text, verge::read_text(options.passphrase_file, kLimitBytes));
+    text.erase(std::min(text.find('\n'), text.size()));
+    return text;
+  }
+  if (const char* given = std::getenv("VERGE_BACKUP_PASSPHRASE"); given != nullptr) return std::string(given);
+  return verge::Error(verge::ErrorCode::invalid_argument, "VRG-HUB-088",
+                      "expected the backup's passphrase: give --passphrase-file, or VERGE_BACKUP_PASSPHRASE in the "
+                      "environment");
+}
+
+verge::Result<void> back_up(const Options& options, const BackupOptions& backup) {
+  VERGE_ASSIGN(const auto passphrase, passphrase_of(backup));
+  VERGE_ASSIGN(const auto made, verge::hub::make_backup(options.data, backup.file, passphrase));
+  fmt::print("{}: {} files, {:.1f} MB, encrypted with the passphrase\n", backup.file.string(), made.files,
+             static_cast<double>(made.size_bytes) / 1e6);
+  return {};
+}
+
+verge::Result<void> restore(const Options& options, const BackupOptions& backup) {
+  VERGE_ASSIGN(const auto passphrase, passphrase_of(backup));
+  VERGE_ASSIGN(const auto made, verge::hub::restore_backup(backup.file, options.data, passphrase, now_ms() / 1000));
+  fmt::print(
+      "{}: {} files, {:.1f} MB restored. Start the hub as before: verge-hub --data {}\nThe fleet is frozen: devices "
+      "keep "
+      "what they run. Push and deploy what came after the backup, then: verge fleet thaw\n",
+      options.data.string(), made.files, static_cast<double>(made.size_bytes) / 1e6, options.data.string());
+  return {};
+}
+
+int finish(const verge::Result<void>& done) {
+  if (done) return 0;
+  std::fprintf(stderr, "verge-hub: %s\n", done.error().text().c_str());
+  return verge::exit_status(done.error().code());
+}
+
+CLI::App* add_backup_verb(CLI::App& app, const char* name, const char* help, BackupOptions& options) {
+  auto* verb = app.add_subcommand(name, help);
+  verb->fallthrough();
+  verb->add_option("FILE", options.file, "The backup")->required();
+  verb->add_option("--passphrase-file", options.passphrase_file,
+                   "File whose first line is the passphrase; else VERGE_BACKUP_PASSPHRASE");
+  return verb;
+}
+
 void add_registry_options(CLI::App& app, Options& options) {
   app.add_option("--registry-quota", options.registry.quota_bytes,
                  "Most that the registry may hold, such as 200GiB; what repositories share counts once")
@@ -184,10 +239,15 @@ int main(int argc, char** argv) {
   add_registry_options(app, options);
   add_delta_options(app, options);
   add_telemetry_options(app, options);
+  BackupOptions backup;
+  const auto* make = add_backup_verb(app, "backup", "Make an encrypted backup of --data; the hub may run", backup);
+  const auto* bring_back = add_backup_verb(app, "restore", "Make the folder --data from a backup", backup);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  if (*make) return finish(back_up(options, backup));
+  if (*bring_back) return finish(restore(options, backup));
   return run(options);
 }

@@ -150,7 +150,8 @@ void Hub::desired(const Principal& caller, std::int64_t after, std::int64_t wait
     return core->read<Answer>([&](Transaction& store) -> Result<Answer> {
       VERGE_ASSIGN(const auto device, calling_device(store, caller));
       if (!device.conflict.empty()) return conflict(device.conflict);
-      if (device.desired_version <= after) return Answer();
+      // A device may know of a newer one than a hub that was restored from a backup.
+      if (device.desired_version == after) return Answer();
       return Answer(desired_of(store, device));
     });
   };

@@ -97,6 +97,10 @@ Error broken(std::string_view what) {
                fmt::format("the hub's database cannot be used: {}; look at the disk that holds hub.db", what));
 }
 
+std::string connection_to(const std::filesystem::path& file) {
+  return fmt::format("dbname=\"{}\" timeout=30", file.string());
+}
+
 void run_statements(soci::session& sql, std::string_view text) {
   for (std::size_t start = 0; start < text.size();) {
     const auto end = std::min(text.find(';', start), text.size());
@@ -134,7 +138,7 @@ Store::~Store() = default;
 Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& file) {
   try {
     auto state = std::make_unique<Transaction::State>();
-    state->sql.open(soci::sqlite3, fmt::format("dbname=\"{}\" timeout=30", file.string()));
+    state->sql.open(soci::sqlite3, connection_to(file));
     // Nobody has been promised anything before the first transaction: until then no commit need reach the disk by
     // itself.
     for (const char* pragma : {"pragma journal_mode=WAL", "pragma synchronous=NORMAL", "pragma foreign_keys=ON"}) {
@@ -143,6 +147,17 @@ Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& file) {
     VERGE_TRY(bring_up_to_date(state->sql));
     state->sql << "pragma synchronous=FULL";
     return std::unique_ptr<Store>(new Store(std::move(state)));
+  } catch (const soci::soci_error& error) {
+    return broken(error.what());
+  }
+}
+
+Result<void> Store::copy(const std::filesystem::path& file, const std::filesystem::path& to) {
+  try {
+    soci::session sql(soci::sqlite3, connection_to(file));
+    const auto name = to.string();
+    sql << "vacuum into :f", soci::use(name);
+    return {};
   } catch (const soci::soci_error& error) {
     return broken(error.what());
   }

@@ -33,6 +33,15 @@ class TrustRepository : public testing::Test {
     std::ranges::sort(names);
     return names;
   }
+  /// The repository's folder as it is now.
+  fs::path copied() const {
+    auto copy = folder_.path() / "copy";
+    for (const char* part : {"keys", "metadata"}) {
+      fs::create_directories(copy);
+      fs::copy(folder_.path() / part, copy / part, fs::copy_options::recursive);
+    }
+    return copy;
+  }
   TemporaryFolder folder_ = std::move(*TemporaryFolder::create("trust"));
 };
 
@@ -156,7 +165,7 @@ TEST_F(TrustRepository, ACrashWhileItIsMadeIsMended) {
   ASSERT_TRUE(open());
   for (const std::string name : {"timestamp.json", "1.snapshot.json", "1.targets.json", "1.root.json"}) {
     fs::remove(folder_.path() / "metadata" / name);
-    const auto copy = folder_.path() / "copy";
+    const auto copy = copied();
     fs::create_directory(copy);
     for (const std::string part : {"keys", "metadata"}) {
       fs::copy(folder_.path() / part, copy / part, fs::copy_options::recursive);
@@ -262,6 +271,38 @@ TEST_F(TrustRepository, AClientFollowsWhenBinsGrow) {
   EXPECT_TRUE(client.load_all(source, kNow_s));
 }
 
+TEST_F(TrustRepository, ARestoredCopyIsFollowedByClientsThatHaveSeenNewer) {
+  for (const std::size_t count : {std::size_t{1}, std::size_t{300}}) {
+    SCOPED_TRACE(count);
+    fs::remove_all(folder_.path());
+    auto repository = std::move(*open());
+    std::vector<Target> targets{target_of("a", "1")};
+    while (targets.size() < count) targets.push_back(target_of("t" + std::to_string(targets.size()), "1"));
+    ASSERT_TRUE(repository.publish(targets, kNow_s));
+    const auto copy = copied();
+    MemoryStore store;
+    RepositorySource source(repository);
+    auto client = std::move(*Client::open(store, repository.root()));
+    for (const char* content : {"2", "3", "4"}) {
+      targets.front() = target_of("a", content);
+      ASSERT_TRUE(repository.publish(targets, kNow_s));
+      ASSERT_TRUE(client.refresh(source, kNow_s));
+      ASSERT_TRUE(client.target(source, "a", kNow_s));
+    }
+    auto restored = std::move(*Repository::open(copy, {}, kNow_s));
+    RepositorySource after(restored);
+    EXPECT_EQ(client.refresh(after, kNow_s).error().id(), "VRG-TUF-004") << "a copy is an attack, as it stands";
+    const auto skipped = restored.skip_versions(kNow_s);
+    ASSERT_TRUE(skipped) << skipped.error().text();
+    ASSERT_TRUE(client.refresh(after, kNow_s));
+    EXPECT_EQ(client.target(after, "a", kNow_s)->digest, crypto::sha256("1"));
+    auto again = std::move(*Repository::open(copy, {}, kNow_s));
+    ASSERT_TRUE(again.publish({target_of("a", "5")}, kNow_s));
+    ASSERT_TRUE(client.refresh(after, kNow_s));
+    EXPECT_EQ(client.target(after, "a", kNow_s)->digest, crypto::sha256("5"));
+  }
+}
+
 /// Root 2 hands root and targets over to a key that the repository does not have.
 class HandedOver : public TrustRepository {
  protected:
@@ -308,6 +349,23 @@ TEST_F(HandedOver, IsInForceAsOne) {
   EXPECT_EQ(repository_.rotate("root", kNow_s).error().id(), "VRG-TUF-013");
   EXPECT_EQ(try_client(*open()), crypto::sha256("2")) << "missing keys are no damage any more";
   EXPECT_FALSE(*repository_.renew(kNow_s)) << "nothing is old";
+}
+
+TEST_F(HandedOver, ARestoredCopySkipsVersionsOfWhatItSigns) {
+  ASSERT_TRUE(repository_.accept(handover(), false, kNow_s));
+  MemoryStore store;
+  RepositorySource source(repository_);
+  auto client = std::move(*Client::open(store, repository_.root()));
+  ASSERT_TRUE(client.refresh(source, kNow_s));
+  const auto copy = copied();
+  for (int i = 1; i < 4; ++i) ASSERT_TRUE(*repository_.renew(kNow_s + i * 5 * kDay_s));
+  ASSERT_TRUE(client.refresh(source, kNow_s + kDay_s / 2));
+  auto restored = std::move(*Repository::open(copy, {}, kNow_s));
+  RepositorySource after(restored);
+  EXPECT_FALSE(client.refresh(after, kNow_s + kDay_s / 2));
+  ASSERT_TRUE(restored.skip_versions(kNow_s));
+  ASSERT_TRUE(client.refresh(after, kNow_s + kDay_s / 2));
+  EXPECT_EQ(client.target(after, "a", kNow_s + kDay_s / 2)->digest, crypto::sha256("2"));
 }
 
 TEST_F(HandedOver, WhatIsNotSignedWaits) {

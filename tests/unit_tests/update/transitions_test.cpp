@@ -266,5 +266,17 @@ TEST(TryAgain, BeginsAnewWhatWasRefusedAndNothingElse) {
   EXPECT_TRUE(bench.network.asked.empty()) << "what is committed stays so";
 }
 
+TEST(Freeze, HoldsARemovalBack) {
+  Bench bench;
+  bench.commit();
+  bench.desired.applications.clear();
+  bench.freeze(true);
+  for (int i = 0; i < 5; ++i) bench.step();
+  EXPECT_TRUE(bench.runtime.running);
+  bench.freeze(false);
+  for (int i = 0; i < 5; ++i) bench.step();
+  EXPECT_FALSE(bench.runtime.running);
+}
+
 }  // namespace
 }  // namespace verge::update::test

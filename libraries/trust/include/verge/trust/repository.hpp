@@ -83,6 +83,10 @@ class Repository {
   Result<void> publish(std::vector<Target> targets, std::int64_t now_s);
   /// Signs again what has less than half of its life left, and whose keys are at hand. True when it did.
   Result<bool> renew(std::int64_t now_s);
+  /// For one that was restored from an older copy, whose clients may have seen newer: signs again all that the keys at
+  /// hand can sign, with versions from the time in seconds on, which no count of publications reaches. Of no more use
+  /// when it fails.
+  Result<void> skip_versions(std::int64_t now_s);
   /// New key for `role`, signed into a new root (which the old root key signs, and the new one too when it is root's).
   /// Errors: failed_precondition (VRG-TUF-013) when the root's or the role's key is elsewhere.
   Result<void> rotate(std::string_view role, std::int64_t now_s);

@@ -128,6 +128,8 @@ class Transaction {
   std::vector<DeploymentDeviceRecord> waiting();
   std::map<std::string, std::int64_t> deployment_counts(std::int64_t number);
   std::int64_t count(const std::string& table);
+  /// The next deployment's number is at least a thousand above all there were.
+  void skip_deployment_numbers();
 
  private:
   friend class Store;
@@ -142,6 +144,8 @@ class Store {
   /// Opens the file, makes it or brings it up to date. Errors: failed_precondition (VRG-HUB-002 made by a newer
   /// program), unavailable (VRG-HUB-001 the database fails).
   static Result<std::unique_ptr<Store>> open(const std::filesystem::path& file);
+  /// What `file` holds at one moment, into a new file; another process may have it open and go on. Errors: VRG-HUB-001.
+  static Result<void> copy(const std::filesystem::path& file, const std::filesystem::path& to);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
