@@ -5,7 +5,6 @@
 //   VERGE_POWER_LOSS_MIXES   seeded losses before each operation (2)
 //   VERGE_POWER_LOSS_SEED    of the seeded losses (1)
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <unordered_map>
 
@@ -13,55 +12,14 @@
 
 #include "hub_life.hpp"
 #include "modelled_disk.hpp"
-#include "recorded_calls.hpp"
 #include "recording.hpp"
-#include "verge/base/file.hpp"
+#include "replayed_disk.hpp"
 
 namespace verge::power_loss {
 namespace {
 
 using Kind = RecordedCall::Kind;
 using Fate = Loss::Fate;
-
-/// In memory: syncs cost nothing there.
-const std::filesystem::path& work_folder() {
-  static const TemporaryFolder made = [] {
-    if (std::filesystem::is_directory("/dev/shm")) ::setenv("TMPDIR", "/dev/shm", 1);
-    return std::move(*TemporaryFolder::create("verge-hub-"));
-  }();
-  return made.path();
-}
-
-void put(const DiskImage& image, const std::filesystem::path& folder) {
-  std::filesystem::remove_all(folder);
-  std::filesystem::create_directories(folder);
-  for (const auto& one : image.folders) std::filesystem::create_directories(folder.string() + one);
-  std::map<const std::string*, std::filesystem::path> known;
-  for (const auto& [path, content] : image.files) {
-    const auto file = folder.string() + path;
-    const auto [first, is_new] = known.emplace(content.get(), file);
-    if (!is_new) {
-      std::filesystem::create_hard_link(first->second, file);
-      continue;
-    }
-    std::FILE* out = std::fopen(file.c_str(), "wb");
-    std::fwrite(content->data(), 1, content->size(), out);
-    std::fclose(out);
-  }
-}
-
-DiskImage take(const std::filesystem::path& folder) {
-  DiskImage image;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    const auto path = "/" + std::filesystem::relative(entry.path(), folder).string();
-    if (entry.is_directory()) {
-      image.folders.insert(path);
-    } else {
-      image.files[path] = std::make_shared<std::string>(read_text(entry.path(), std::uint64_t{1} << 30U).value());
-    }
-  }
-  return image;
-}
 
 /// A hub as it is before, what is done with it, and what was recorded meanwhile.
 struct Episode {
@@ -134,46 +92,6 @@ const Episode& episode(const std::string& name) {
   return *std::ranges::find(episodes(), name, &Episode::name);
 }
 
-/// Does to the modelled disk what was done to the real one.
-class Replay {
- public:
-  explicit Replay(ModelledDisk& disk) : disk_(disk) {}
-  void apply(const RecordedCall& call) {
-    switch (call.kind) {
-      case Kind::create: close(disk_.create(call.path)); break;
-      case Kind::write:
-        with_file(call.path, [&](int file) { (void)disk_.write_at(file, call.offset_bytes, call.bytes).has_value(); });
-        break;
-      case Kind::truncate:
-        with_file(call.path, [&](int file) { (void)disk_.truncate(file, call.offset_bytes).has_value(); });
-        break;
-      case Kind::sync: with_file(call.path, [&](int file) { (void)disk_.sync(file).has_value(); }); break;
-      case Kind::rename: (void)disk_.rename(call.path, call.to).has_value(); break;
-      case Kind::link: (void)disk_.link(call.path, call.to).has_value(); break;
-      case Kind::unlink: (void)disk_.unlink(call.path).has_value(); break;
-      case Kind::make_folder: (void)disk_.make_folder(call.path).has_value(); break;
-      case Kind::remove_folder: (void)disk_.remove_folder(call.path).has_value(); break;
-      case Kind::mark: break;
-    }
-  }
-
- private:
-  void close(const Called<int>& file) {
-    ASSERT_TRUE(file);
-    disk_.close(*file);
-  }
-  template <typename Work>
-  void with_file(const std::string& path, const Work& work) {
-    // Of a file that was removed while it was open nothing is left to lose.
-    const auto file = path == "/" ? disk_.open("") : disk_.open(path);
-    if (!file) return;
-    work(*file);
-    disk_.close(*file);
-  }
-
-  ModelledDisk& disk_;
-};
-
 /// What was known by then.
 const Known& known_at(const Episode& of, std::size_t answered) {
   return answered == 0 ? of.known_before : of.known_after[answered - 1];
@@ -220,24 +138,6 @@ class Judge {
   std::unordered_map<std::uint64_t, std::string> known_;
   std::uint64_t losses_ = 0;
 };
-
-std::vector<Loss> losses_at(std::size_t at, std::uint64_t mixes) {
-  std::vector<Loss> losses{{Fate::lost, Fate::lost, 0, false},
-                           {Fate::kept, Fate::kept, 0, false},
-                           {Fate::kept, Fate::lost, 0, false},
-                           {Fate::kept, Fate::mixed, at, false}};
-  const auto seed = from_environment("VERGE_POWER_LOSS_SEED", 1);
-  for (std::uint64_t i = 1; i <= mixes; ++i) {
-    losses.push_back({Fate::mixed, Fate::mixed, Chance(seed * 1'000'003 + at * 1009 + i).next(), false});
-  }
-  return losses;
-}
-
-std::string told(const RecordedCall& call) {
-  static constexpr std::array kNames{"create", "write",  "truncate",    "sync",          "rename",
-                                     "link",   "unlink", "make folder", "remove folder", "answer"};
-  return std::string(kNames.at(static_cast<std::size_t>(call.kind))) + " " + call.path;
-}
 
 class HubPowerLoss : public ::testing::TestWithParam<const char*> {
  protected:

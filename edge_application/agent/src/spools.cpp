@@ -94,7 +94,7 @@ Result<std::shared_ptr<spool::Spool>> Spools::open(const wire::Spool& wanted, st
     log_.info("events of before wait in the spool", {{"folder", folder}, {"waiting", counts.waiting}});
   }
   return std::shared_ptr<spool::Spool>(opened->release(), [all = opened_, folder](spool::Spool* spool) {
-    delete spool;  // NOLINT(cppcoreguidelines-owning-memory): the folder is free only once this has ended.
+    std::default_delete<spool::Spool>()(spool);  // The folder is free only once this has ended.
     all->release(folder);
   });
 }
