@@ -1,5 +1,7 @@
 #include "verge/hub/backup.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "hub_image.hpp"
@@ -32,6 +34,11 @@ Result<void> follow_on(Store& store, std::int64_t now_s) {
     for (auto& device : transaction.devices()) {
       device.accept_next = 1;
       transaction.put(device);
+    }
+    // Used since, maybe: a one-time token is good once.
+    for (auto& enrolment : transaction.enrolments()) {
+      enrolment.expires_ms = std::min(enrolment.expires_ms, now_s * 1000);
+      transaction.put(enrolment);
     }
     transaction.skip_deployment_numbers();
     const std::string reason = "restored from a backup: look, then 'verge fleet thaw'";

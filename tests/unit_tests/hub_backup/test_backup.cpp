@@ -101,6 +101,24 @@ TEST_F(HubBackup, TheRestoredHubGoesOnWithDevicesThatHaveSeenNewer) {
   EXPECT_EQ(next.summary.deployment, "d-2001");
 }
 
+TEST_F(HubBackup, AOneTimeTokenIsGoodOnceThoughABackupKnowsItUnused) {
+  wire::EnrolmentRequest wanted;
+  wanted.device = "cam-2";
+  const auto enrolment = must(hub_->create_enrolment(admin_, wanted, "https://hub:1"));
+  ASSERT_TRUE(make_backup(data(), file(), kPassphrase));
+  wire::CertificateRequest request;
+  request.device = "cam-2";
+  request.token = enrolment.token;
+  request.request = crypto::make_request(crypto::PrivateKey::generate(crypto::KeyKind::ecdsa_p256), "cam-2");
+  ASSERT_TRUE(hub_->certificate(request, "10.0.0.1"));
+  ASSERT_TRUE(restore());
+  move_in();
+  now_ms_ += 1000;
+  request.request = crypto::make_request(crypto::PrivateKey::generate(crypto::KeyKind::ecdsa_p256), "cam-2");
+  EXPECT_EQ(hub_->certificate(request, "10.0.0.1").error().code(), ErrorCode::unauthenticated);
+  EXPECT_TRUE(send(camera_, report_for(camera_))) << "who has joined before goes on";
+}
+
 TEST_F(HubBackup, ContentIsWhatItWas) {
   const auto package = must(hub_->device_blob(camera_, package_));
   const auto content = must(read_text(package.file, 1U << 20U));
