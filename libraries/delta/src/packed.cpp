@@ -45,11 +45,21 @@ std::vector<std::byte> zstd_packed(Bytes bytes, Bytes prefix, int level) {
   return packed;
 }
 
+/// What LZMA expects a byte from: bits of the one before, and of the place. The encoder's choice: the stream tells it.
+struct Contexts {
+  std::uint32_t byte_bits = LZMA_LC_DEFAULT;
+  std::uint32_t literal_place_bits = LZMA_LP_DEFAULT;
+  std::uint32_t place_bits = LZMA_PB_DEFAULT;
+};
+
 /// The one filter of a raw LZMA2 stream.
 class LzmaFilters {
  public:
-  LzmaFilters(Bytes prefix, std::uint64_t content_bytes) {
+  LzmaFilters(Bytes prefix, std::uint64_t content_bytes, Contexts contexts = {}) {
     lzma_lzma_preset(&options_, LZMA_PRESET_EXTREME | 9U);
+    options_.lc = contexts.byte_bits;
+    options_.lp = contexts.literal_place_bits;
+    options_.pb = contexts.place_bits;
     options_.dict_size = std::uint32_t{1} << window_bits(prefix.size(), content_bytes);
     options_.preset_dict = reinterpret_cast<const std::uint8_t*>(prefix.data());
     options_.preset_dict_size = static_cast<std::uint32_t>(prefix.size());
@@ -63,8 +73,8 @@ class LzmaFilters {
 };
 
 /// Nothing where it comes out larger than it was.
-std::vector<std::byte> lzma_packed(Bytes bytes, Bytes prefix) {
-  const LzmaFilters filters(prefix, bytes.size());
+std::vector<std::byte> lzma_packed(Bytes bytes, Bytes prefix, Contexts contexts = {}) {
+  const LzmaFilters filters(prefix, bytes.size(), contexts);
   std::vector<std::byte> packed(bytes.size());
   std::size_t size = 0;
   const auto done =
@@ -149,9 +159,19 @@ class LzmaUnpacker final : public Unpacker {
 
 Packed pack(Bytes bytes, Bytes prefix) {
   constexpr int kBestLevel = 22;
-  Packed zstd{Packing::zstd, zstd_packed(bytes, prefix, kBestLevel)};
-  Packed lzma{Packing::lzma, lzma_packed(bytes, prefix)};
-  return !lzma.bytes.empty() && lzma.bytes.size() < zstd.bytes.size() ? std::move(lzma) : std::move(zstd);
+  Packed best{Packing::zstd, zstd_packed(bytes, prefix, kBestLevel)};
+  const auto consider = [&](Packing packing, std::vector<std::byte> packed) {
+    if (!packed.empty() && packed.size() < best.bytes.size()) best = {packing, std::move(packed)};
+  };
+  consider(Packing::lzma, lzma_packed(bytes, prefix));
+  // Of little, each way is tried: there the header counts, and a few bytes decide.
+  constexpr std::size_t kLittle_bytes = std::size_t{1} << 20U;
+  if (bytes.size() > kLittle_bytes) return best;
+  for (const int level : {kBestLevel - 3, kBestLevel - 1}) consider(Packing::zstd, zstd_packed(bytes, prefix, level));
+  for (const Contexts contexts : {Contexts{0, 2, 2}, {3, 0, 0}, {0, 0, 2}, {1, 2, 2}, {0, 0, 0}}) {
+    consider(Packing::lzma, lzma_packed(bytes, prefix, contexts));
+  }
+  return best;
 }
 
 std::size_t quickly_packed_bytes(Bytes bytes, Bytes prefix) {

@@ -328,12 +328,20 @@ std::string yaml_text(const std::string& text) {
   return json_scalar(Node::string(text));
 }
 
+/// A key with what stands before its value. One of over 1024 characters has to say that it is a key.
+std::string yaml_key(const std::string& text, std::string_view before_colon) {
+  constexpr std::size_t kImplicitLimit = 1000;
+  auto key = yaml_text(text);
+  if (key.size() <= kImplicitLimit) return key + ":";
+  return fmt::format("? {}{}:", key, before_colon);
+}
+
 /// JSON is YAML's flow style.
 std::string yaml_flow(const Node& node) {
   if (node.kind == Node::Kind::map) {
     std::string out = "{";
     for (const auto& [key, value] : node.members) {
-      out += fmt::format("{}{}: {}", out.size() == 1 ? " " : ", ", yaml_text(key), yaml_flow(value));
+      out += fmt::format("{}{} {}", out.size() == 1 ? " " : ", ", yaml_key(key, " "), yaml_flow(value));
     }
     return out + (out.size() == 1 ? "}" : " }");
   }
@@ -349,7 +357,7 @@ std::string yaml_flow(const Node& node) {
 void write_yaml_block(std::string& out, const Node& node, int indent) {
   const std::string pad(static_cast<std::size_t>(indent), ' ');
   for (const auto& [key, value] : node.members) {
-    out += pad + yaml_text(key) + ":";
+    out += pad + yaml_key(key, "\n" + pad);
     const bool block = !has_only_scalars(value) && (value.kind == Node::Kind::map || value.kind == Node::Kind::list);
     if (block) {
       out += '\n';
@@ -360,7 +368,8 @@ void write_yaml_block(std::string& out, const Node& node, int indent) {
   }
   for (const auto& item : node.items) {
     if (item.kind == Node::Kind::map && item.members.size() == 1) {
-      out += fmt::format("{}- {}: {}\n", pad, yaml_text(item.members[0].first), yaml_flow(item.members[0].second));
+      out += fmt::format("{}- {} {}\n", pad, yaml_key(item.members[0].first, "\n" + pad + "  "),
+                         yaml_flow(item.members[0].second));
     } else {
       out += fmt::format("{}- {}\n", pad, yaml_flow(item));
     }

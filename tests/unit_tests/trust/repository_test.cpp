@@ -166,10 +166,6 @@ TEST_F(TrustRepository, ACrashWhileItIsMadeIsMended) {
   for (const std::string name : {"timestamp.json", "1.snapshot.json", "1.targets.json", "1.root.json"}) {
     fs::remove(folder_.path() / "metadata" / name);
     const auto copy = copied();
-    fs::create_directory(copy);
-    for (const std::string part : {"keys", "metadata"}) {
-      fs::copy(folder_.path() / part, copy / part, fs::copy_options::recursive);
-    }
     auto mended = Repository::open(copy, {}, kNow_s);
     ASSERT_TRUE(mended) << name;
     ASSERT_TRUE(mended->publish({target_of("a", "1")}, kNow_s));

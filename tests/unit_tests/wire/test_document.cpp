@@ -94,6 +94,29 @@ TEST(Document, YamlWordsOfAnyKindAreWrittenSoThatTheyReadBack) {
   EXPECT_EQ(write_json(*again), write_json(node));
 }
 
+TEST(Document, YamlKeysOfAnyLengthReadBack) {
+  for (const std::size_t size : {1U, 990U, 1000U, 1001U, 1024U, 5000U}) {
+    for (const char c : {'k', '\x01', ' '}) {
+      const std::string key(size, c);
+      Node inner = Node::map();
+      inner.add(key, Node::string("v"));
+      inner.add("short", Node::integer(1));
+      Node block = Node::map();
+      block.add("items", Node::list());
+      Node one = Node::map();
+      one.add(key, inner);
+      block.members.back().second.items = {inner, one};
+      Node node = Node::map();
+      node.add(key, inner);
+      node.add("b", block);
+      node.add("c" + key, block);
+      const auto again = parse_yaml(write_yaml(node), "f");
+      ASSERT_TRUE(again) << again.error().text() << " " << size;
+      EXPECT_EQ(write_json(*again), write_json(node)) << size;
+    }
+  }
+}
+
 TEST(Document, WhatIsNoBlockInYamlReadsBack) {
   for (const auto& node : {Node::map(), Node::list(), Node(), Node::integer(3), Node::string("3")}) {
     const auto again = parse_yaml(write_yaml(node), "f");
