@@ -28,11 +28,13 @@ Error in_the_way(const std::filesystem::path& path, std::string_view what) {
                fmt::format("expected {}, got '{}', which holds something; choose another", what, path.string()));
 }
 
-/// What tells devices that have seen newer things than the backup knows.
+/// For devices that have seen newer things than the backup knows. All that is counted goes on from the time in seconds,
+/// which no count reaches: also when one backup is brought back twice.
 Result<void> follow_on(Store& store, std::int64_t now_s) {
   return store.transaction([&](Transaction& transaction) -> Result<void> {
     for (auto& device : transaction.devices()) {
       device.accept_next = 1;
+      device.desired_version = std::max(device.desired_version, now_s);
       transaction.put(device);
     }
     // Used since, maybe: a one-time token is good once.
@@ -40,7 +42,7 @@ Result<void> follow_on(Store& store, std::int64_t now_s) {
       enrolment.expires_ms = std::min(enrolment.expires_ms, now_s * 1000);
       transaction.put(enrolment);
     }
-    transaction.skip_deployment_numbers();
+    transaction.skip_deployment_numbers(now_s);
     const std::string reason = "restored from a backup: look, then 'verge fleet thaw'";
     wire::FleetFreeze freeze;
     freeze.frozen = true;

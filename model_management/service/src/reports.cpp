@@ -150,8 +150,7 @@ void Hub::desired(const Principal& caller, std::int64_t after, std::int64_t wait
     return core->read<Answer>([&](Transaction& store) -> Result<Answer> {
       VERGE_ASSIGN(const auto device, calling_device(store, caller));
       if (!device.conflict.empty()) return conflict(device.conflict);
-      // A device may know of a newer one than a hub that was restored from a backup.
-      if (device.desired_version == after) return Answer();
+      if (device.desired_version <= after) return Answer();
       return Answer(desired_of(store, device));
     });
   };

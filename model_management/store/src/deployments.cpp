@@ -39,10 +39,10 @@ std::int64_t Transaction::add(const DeploymentRecord& deployment) {
   return number_of(state_.sql, "select max(number) from deployments");
 }
 
-void Transaction::skip_deployment_numbers() {
+void Transaction::skip_deployment_numbers(std::int64_t number) {
   // SQLite's own table, with the largest number that a row has had.
-  if (execute(state_.sql, "update sqlite_sequence set seq = (seq / 1000 + 2) * 1000 where name = 'deployments'") == 0) {
-    execute(state_.sql, "insert into sqlite_sequence (name, seq) values ('deployments', 1000)");
+  if (execute(state_.sql, "update sqlite_sequence set seq = max(seq, :n) where name = 'deployments'", number) == 0) {
+    execute(state_.sql, "insert into sqlite_sequence (name, seq) values ('deployments', :n)", number);
   }
 }
 

@@ -24,9 +24,9 @@ Result<BackupContent> make_backup(const std::filesystem::path& data, const std::
                                   const std::string& passphrase);
 
 /// Makes the folder `data`, which must be absent or empty, from a backup; durable, and there as a whole or not at all.
-/// What devices have seen since the backup does not keep them from the restored hub: its metadata go on with higher
-/// versions (`now_s`), its deployments with higher numbers, and each device's next report is taken. One-time tokens of
-/// the backup are good no more. The fleet is frozen until somebody has looked: devices keep what they run.
+/// What devices have seen since the backup does not keep them from the restored hub: versions of its metadata and of
+/// desired states, and numbers of deployments, go on from `now_s`, and each device's next report is taken. One-time
+/// tokens of the backup are good no more. The fleet is frozen until somebody has looked: devices keep what they run.
 ///
 /// Errors: already_exists (VRG-HUB-087 `data` holds something), permission_denied (VRG-HUB-090 another passphrase, or
 /// the file was changed), data_loss (VRG-HUB-091 no backup; VRG-RST-001 changed, or not whole); the disk's and the

@@ -133,8 +133,8 @@ class Hub {
   // What devices call. Errors: already_exists (VRG-HUB-018) when two machines use one identity.
   Result<wire::ReportAnswer> report(const Principal& caller, const wire::ReportedState& report);
   using DesiredAnswer = std::function<void(Result<std::optional<wire::DesiredState>>)>;
-  /// Answers at once when the desired state's version is another than `after`, else when it becomes so, or with nothing
-  /// after `wait_ms`. The answer may come on any thread, before this returns too.
+  /// Answers at once when the desired state is newer than `after`, else when it becomes so, or with nothing after
+  /// `wait_ms`. The answer may come on any thread, before this returns too.
   void desired(const Principal& caller, std::int64_t after, std::int64_t wait_ms, const DesiredAnswer& answer);
   /// File and size of content that devices may fetch.
   struct Content {

@@ -128,8 +128,8 @@ class Transaction {
   std::vector<DeploymentDeviceRecord> waiting();
   std::map<std::string, std::int64_t> deployment_counts(std::int64_t number);
   std::int64_t count(const std::string& table);
-  /// The next deployment's number is at least a thousand above all there were.
-  void skip_deployment_numbers();
+  /// The next deployment's number is above this one.
+  void skip_deployment_numbers(std::int64_t number);
 
  private:
   friend class Store;
