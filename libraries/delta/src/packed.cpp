@@ -164,11 +164,11 @@ Packed pack(Bytes bytes, Bytes prefix) {
     if (!packed.empty() && packed.size() < best.bytes.size()) best = {packing, std::move(packed)};
   };
   consider(Packing::lzma, lzma_packed(bytes, prefix));
-  // Of little, each way is tried: there the header counts, and a few bytes decide.
-  constexpr std::size_t kLittle_bytes = std::size_t{1} << 20U;
+  // Of little, more ways are tried: there the header counts, and a few bytes decide.
+  constexpr std::size_t kLittle_bytes = std::size_t{64} << 10U;
   if (bytes.size() > kLittle_bytes) return best;
-  for (const int level : {kBestLevel - 3, kBestLevel - 1}) consider(Packing::zstd, zstd_packed(bytes, prefix, level));
-  for (const Contexts contexts : {Contexts{0, 2, 2}, {3, 0, 0}, {0, 0, 2}, {1, 2, 2}, {0, 0, 0}}) {
+  consider(Packing::zstd, zstd_packed(bytes, prefix, kBestLevel - 3));
+  for (const Contexts contexts : {Contexts{0, 2, 2}, {3, 0, 0}, {0, 0, 2}}) {
     consider(Packing::lzma, lzma_packed(bytes, prefix, contexts));
   }
   return best;
