@@ -74,6 +74,7 @@ INSTANTIATE_TEST_SUITE_P(All, OfKind,
 double least_bytes(const std::vector<float>& old, double step) {
   double bits = 0;
   for (const float value : old) {
+    if (value == 0) continue;  // Has no exponent, and costs more than nothing.
     const double unit = std::ldexp(1.0, std::ilogb(value) - 23);
     bits += std::max(0.0, std::log2(step / unit * std::sqrt(2 * std::numbers::pi * std::numbers::e)));
   }
