@@ -1,6 +1,5 @@
 // Attestation: what the TPM says of its registers, under a key that signs nothing else.
 #include <algorithm>
-#include <cstring>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -44,7 +43,7 @@ Result<Quote> quote_once(ESYS_CONTEXT* context, const Loaded& key, const std::ve
                          std::span<const std::byte> nonce) {
   TPM2B_DATA outside{};
   outside.size = static_cast<UINT16>(nonce.size());
-  std::memcpy(outside.buffer, nonce.data(), nonce.size());
+  std::ranges::copy(nonce, reinterpret_cast<std::byte*>(outside.buffer));
   TPMT_SIG_SCHEME scheme{};
   scheme.scheme = TPM2_ALG_NULL;  // The key's own.
   const auto selection = selection_of(pcrs);
