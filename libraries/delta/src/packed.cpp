@@ -165,7 +165,7 @@ Packed pack(Bytes bytes, Bytes prefix) {
   };
   consider(Packing::lzma, lzma_packed(bytes, prefix));
   // Of little, more ways are tried: there the header counts, and a few bytes decide.
-  constexpr std::size_t kLittle_bytes = std::size_t{64} << 10U;
+  constexpr std::size_t kLittle_bytes = std::size_t{256} << 10U;
   if (bytes.size() > kLittle_bytes) return best;
   consider(Packing::zstd, zstd_packed(bytes, prefix, kBestLevel - 3));
   for (const Contexts contexts : {Contexts{0, 2, 2}, {3, 0, 0}, {0, 0, 2}}) {
