@@ -356,8 +356,9 @@ std::string yaml_flow(const Node& node) {
 
 void write_yaml_block(std::string& out, const Node& node, int indent) {
   const std::string pad(static_cast<std::size_t>(indent), ' ');
+  const std::string next_line = "\n" + pad;
   for (const auto& [key, value] : node.members) {
-    out += pad + yaml_key(key, "\n" + pad);
+    out += pad + yaml_key(key, next_line);
     const bool block = !has_only_scalars(value) && (value.kind == Node::Kind::map || value.kind == Node::Kind::list);
     if (block) {
       out += '\n';
@@ -368,7 +369,7 @@ void write_yaml_block(std::string& out, const Node& node, int indent) {
   }
   for (const auto& item : node.items) {
     if (item.kind == Node::Kind::map && item.members.size() == 1) {
-      out += fmt::format("{}- {} {}\n", pad, yaml_key(item.members[0].first, "\n" + pad + "  "),
+      out += fmt::format("{}- {} {}\n", pad, yaml_key(item.members[0].first, next_line + "  "),
                          yaml_flow(item.members[0].second));
     } else {
       out += fmt::format("{}- {}\n", pad, yaml_flow(item));
