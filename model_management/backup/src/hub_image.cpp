@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <ctime>
 #include <map>
 #include <tuple>
 
@@ -13,14 +14,21 @@
 #include "verge/base/file_system.hpp"
 #include "verge/hub/blobs.hpp"
 #include "verge/hub/store.hpp"
+#include "verge/trust/repository.hpp"
 
 namespace verge::hub {
 namespace {
 
 constexpr const char* kImage = ".backup";
 constexpr int kTries = 10;
-/// Folders of files that are replaced one by one; what was seen of them is one state while none has been.
+/// Folders of files that are replaced one by one.
 constexpr std::array<const char*, 2> kByName{"tls", "trust"};
+/// Of these, metadata may change meanwhile: each version is a file of its own, kept for a while, and the timestamp,
+/// which is written last and copied first, names those that are in force. The database is copied after them: what it
+/// knows more is published when a hub starts on the copy, as after a crash.
+bool may_change(const std::filesystem::path& file) {
+  return file.parent_path().filename() == "metadata" && file.string().find(".root.json") == std::string::npos;
+}
 
 using FileState = std::tuple<std::uint64_t, std::uint64_t, std::filesystem::file_time_type>;
 
@@ -35,29 +43,48 @@ Result<std::map<std::string, FileState>> states_of(const std::filesystem::path& 
       const auto status = real_file_system().status(path);
       std::error_code gone;
       const auto written = std::filesystem::last_write_time(path, gone);
-      if (status && !gone && status->is_file) states[path] = FileState(status->inode, status->size_bytes, written);
+      if (status && !gone && status->is_file && !may_change(at->path()))
+        states[path] = FileState(status->inode, status->size_bytes, written);
     }
     if (error) return file_error("list", (data / part).string(), error.value());
   }
   return states;
 }
 
+/// False: it went away meanwhile.
+Result<bool> copy_new(const std::filesystem::path& from, const std::filesystem::path& to) {
+  std::error_code error;
+  std::filesystem::copy_file(from, to, std::filesystem::copy_options::skip_existing, error);
+  if (error == std::errc::no_such_file_or_directory) return false;
+  if (error) return file_error("copy", from.string(), error.value());
+  return true;
+}
+
 /// False: something went away meanwhile.
 Result<bool> copy_by_name(const std::filesystem::path& data, const std::filesystem::path& image) {
-  using std::filesystem::copy_options;
+  const std::filesystem::path timestamp = "trust/metadata/timestamp.json";
+  std::error_code error;
+  std::filesystem::create_directories((image / timestamp).parent_path(), error);
+  if (error) return file_error("make the folder", image.string(), error.value());
+  VERGE_ASSIGN(bool whole, copy_new(data / timestamp, image / timestamp));
   for (const auto* part : kByName) {
-    std::error_code error;
-    std::filesystem::copy(data / part, image / part, copy_options::recursive, error);
-    if (error == std::errc::no_such_file_or_directory) return false;
+    std::filesystem::create_directories(image / part, error);
+    std::filesystem::recursive_directory_iterator at(data / part, error);
+    for (; !error && at != std::filesystem::recursive_directory_iterator(); at.increment(error)) {
+      const auto to = image / at->path().lexically_relative(data);
+      if (std::error_code gone; at->is_directory(gone)) {
+        std::filesystem::create_directories(to, error);
+        continue;
+      }
+      VERGE_ASSIGN(const bool there, copy_new(at->path(), to));
+      // What is being written has a name with a dot in front, until it is whole.
+      whole = whole && (there || at->path().filename().string().starts_with('.'));
+    }
     if (error) return file_error("copy", (data / part).string(), error.value());
   }
   // The line for the first login, where it is kept.
-  std::error_code error;
-  std::filesystem::copy_file(data / "login.txt", image / "login.txt", error);
-  if (error && error != std::errc::no_such_file_or_directory) {
-    return file_error("copy", (data / "login.txt").string(), error.value());
-  }
-  return true;
+  VERGE_TRY(copy_new(data / "login.txt", image / "login.txt"));
+  return whole;
 }
 
 Result<void> link_blobs(const std::filesystem::path& data, const std::filesystem::path& image) {
@@ -104,7 +131,11 @@ Result<std::string> try_to_take(const std::filesystem::path& data, const std::fi
   VERGE_TRY(Store::copy(data / "hub.db", image / "hub.db"));
   VERGE_TRY(link_blobs(data, image));
   VERGE_ASSIGN(const auto after, states_of(data));
-  if (!whole || before != after) return "its certificates or signed metadata changed";
+  if (!whole || before != after) return "its certificates or keys changed";
+  // Opening it checks that all is there which the timestamp names.
+  if (const auto trust = trust::Repository::open(image / "trust", {}, std::time(nullptr)); !trust) {
+    return trust.error().message();
+  }
   VERGE_ASSIGN(auto missing, missing_content(image));
   return missing.empty() ? missing : fmt::format("it lacks the content {}", missing);
 }

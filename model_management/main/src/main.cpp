@@ -1,4 +1,5 @@
 // verge-hub: models, devices and deployments of a fleet.
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -158,9 +159,9 @@ verge::Result<void> restore(const Options& options, const BackupOptions& backup)
   VERGE_ASSIGN(const auto passphrase, passphrase_of(backup));
   VERGE_ASSIGN(const auto made, verge::hub::restore_backup(backup.file, options.data, passphrase, now_ms() / 1000));
   fmt::print(
-      "{}: {} files, {:.1f} MB restored. Start the hub as before: verge-hub --data {}\nThe fleet is frozen: devices "
-      "keep "
-      "what they run. Push and deploy what came after the backup, then: verge fleet thaw\n",
+      "{}: {} files, {:.1f} MB restored. Start the hub as before: verge-hub --data {}\n"
+      "The fleet is frozen: devices keep what they run. Push and deploy what came after the backup, then: verge fleet "
+      "thaw\n",
       options.data.string(), made.files, static_cast<double>(made.size_bytes) / 1e6, options.data.string());
   return {};
 }
